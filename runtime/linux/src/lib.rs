@@ -1,0 +1,7 @@
+//! The kernel boundary of Dhow: one kernel interface a file, and the only crate that may hold `unsafe`.
+//!
+//! Owns: calls that nix and rustix lack or get wrong, wrapped so that a safe caller cannot misuse them, and the
+//! one way documents reach a disk ([`mod@file`]). Does not own: any decision about containers.
+//! Everything here returns at once with the kernel's answer; nothing logs.
+
+pub mod file;
