@@ -1,2 +1,5 @@
 //! Placeholder.
+#[allow(dead_code, reason = "the services that use it are not wired yet")]
+mod event;
+
 fn main() {}

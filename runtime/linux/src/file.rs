@@ -51,7 +51,8 @@ pub enum Durability {
 /// # Errors
 /// When the folder is missing or not writable; the old document is then still whole.
 pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> Result<(), PathError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = write_new(&temporary, content, mode, durability)
@@ -61,7 +62,9 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -
         return written;
     }
     if durability == Durability::Disk {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(PathError::at("sync folder", folder))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(PathError::at("sync folder", folder))?;
     }
     Ok(())
 }

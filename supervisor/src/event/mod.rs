@@ -1,0 +1,149 @@
+//! Events: the exchange that every part of the supervisor publishes on, and that clients subscribe to.
+//!
+//! Owns: the fan-out, the queue of each subscriber, and which field paths of an event filters may name ([`field`]).
+//! Does not own: the filter language, nor what an event means.
+//!
+//! An event reaches every subscription that was open when it was published, in one order for all of them. A
+//! subscriber that falls [`QUEUE_LIMIT`] events behind is cut off, so that it learns of its loss and can subscribe
+//! again, instead of missing events in silence or growing without bound.
+
+mod field;
+mod filter;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use dhow_proto::any;
+pub(crate) use dhow_proto::containerd::types::Envelope;
+use dhow_proto::error::Kind;
+use filter::Filter;
+pub(crate) use filter::FilterError;
+use prost::{Message, Name};
+use tokio::sync::mpsc;
+
+/// How many undelivered events a subscriber may have before it is cut off.
+pub(crate) const QUEUE_LIMIT: usize = 64 << 10;
+
+/// The hub between publishers and subscribers; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Exchange {
+    subscribers: Arc<Mutex<Vec<Subscriber>>>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    filter: Filter,
+    queue: mpsc::Sender<Arc<Envelope>>,
+}
+
+/// One reader of the exchange; dropping it ends the subscription.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    queue: mpsc::Receiver<Arc<Envelope>>,
+}
+
+/// Why a foreign envelope was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvelopeError {
+    #[error("event envelope has invalid namespace {0:?}")]
+    Namespace(String),
+    #[error("envelope topic {0:?} must be a path such as /tasks/exit")]
+    Topic(String),
+    #[error("timestamp must be set on forwarded event")]
+    Timestamp,
+}
+
+impl EnvelopeError {
+    /// What sort of failure this is.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::InvalidArgument
+    }
+}
+
+impl Exchange {
+    /// Publishes `event`, made now, to the subscribers.
+    pub(crate) fn publish<M: Message + Name>(&self, namespace: &str, topic: &str, event: &M) {
+        self.forward(Envelope {
+            timestamp: Some(SystemTime::now().into()),
+            namespace: namespace.to_owned(),
+            topic: topic.to_owned(),
+            event: Some(any::pack(event)),
+        });
+    }
+
+    /// Publishes an envelope that somebody else has made.
+    pub(crate) fn forward(&self, envelope: Envelope) {
+        let envelope = Arc::new(envelope);
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|subscriber| {
+            if !subscriber.filter.matches(&envelope) {
+                return !subscriber.queue.is_closed();
+            }
+            subscriber.queue.try_send(Arc::clone(&envelope)).is_ok()
+        });
+    }
+
+    /// Opens a subscription to the events that match any of `filters`; to all of them when there are none.
+    ///
+    /// # Errors
+    /// When a filter cannot be parsed.
+    pub(crate) fn subscribe(&self, filters: &[String]) -> Result<Subscription, FilterError> {
+        let filter = Filter::parse(filters)?;
+        let (sender, queue) = mpsc::channel(QUEUE_LIMIT);
+        let subscriber = Subscriber { filter, queue: sender };
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(subscriber);
+        Ok(Subscription { queue })
+    }
+}
+
+impl Subscription {
+    /// The next event; `None` once the subscriber was cut off for falling behind.
+    pub(crate) async fn next(&mut self) -> Option<Envelope> {
+        self.queue.recv().await.map(Arc::unwrap_or_clone)
+    }
+
+    /// As [`Subscription::next`], for `Stream` implementations.
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Envelope>> {
+        self.queue.poll_recv(context).map(|envelope| envelope.map(Arc::unwrap_or_clone))
+    }
+}
+
+/// Checks an envelope that came from outside.
+///
+/// # Errors
+/// When its namespace or topic is not well formed or it has no time.
+pub(crate) fn validate(envelope: &Envelope) -> Result<(), EnvelopeError> {
+    if !is_identifier(&envelope.namespace) {
+        return Err(EnvelopeError::Namespace(envelope.namespace.clone()));
+    }
+    validate_topic(&envelope.topic)?;
+    if envelope.timestamp.is_none() {
+        return Err(EnvelopeError::Timestamp);
+    }
+    Ok(())
+}
+
+/// Checks a topic that came from outside.
+///
+/// # Errors
+/// When it is not an absolute path of identifiers.
+pub(crate) fn validate_topic(topic: &str) -> Result<(), EnvelopeError> {
+    let parts = topic.strip_prefix('/').ok_or_else(|| EnvelopeError::Topic(topic.to_owned()))?;
+    if parts.split('/').all(is_identifier) { Ok(()) } else { Err(EnvelopeError::Topic(topic.to_owned())) }
+}
+
+fn is_identifier(text: &str) -> bool {
+    let joint = |byte: u8| matches!(byte, b'_' | b'.' | b'-');
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    bytes.len() <= 76
+        && first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+        && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || joint(byte))
+        && bytes.windows(2).all(|pair| !(joint(pair[0]) && joint(pair[1])))
+}
