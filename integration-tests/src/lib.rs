@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Fixtures for tests, demo and benchmarks: hermetic hosts, private stacks and peers, images made on the spot.
+//!
+//! Nothing here links the insides of a binary: everything is driven through its command line, socket or bundle.
+//! A fixture that is dropped tears down what it made and then looks for leaks ([`host::Host`]).
+
+pub mod binaries;
+pub mod busybox;
+pub mod host;
+pub mod process;
+pub mod terminal;

@@ -1,0 +1,43 @@
+# Every recipe is a call of cargo. `make help` lists them.
+CARGO  ?= cargo
+TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile static --target $(TARGET)
+export DHOW_BIN := $(CURDIR)/bin
+
+.PHONY: help build packages demo test bench check clean
+
+help:
+	@echo "make build   the five binaries, into bin/"
+	@echo "make demo    the main job on a private stack: pull, run, exec, logs, networks (root)"
+	@echo "make test    unit and integration tests (root)"
+	@echo "make bench   side by side with the installed runc, crun, containerd and docker (root)"
+	@echo "make check   formatting, clippy, documentation"
+
+build:
+	$(CARGO) build --locked --release -p dhow-supervisor -p dhow-daemon -p dhow-cli
+	$(STATIC) -p dhow-runtime -p dhow-shim
+	@mkdir -p bin
+	install -m 755 $${CARGO_TARGET_DIR:-target}/release/{dhow,dhowd,dhow-supervisor} bin/
+	install -m 755 $${CARGO_TARGET_DIR:-target}/$(TARGET)/static/{dhow-runtime,containerd-shim-dhow-v2} bin/
+SHELL := /bin/bash
+
+packages:
+	@.ci/packages
+
+demo: packages build
+	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin demo
+
+test: packages build
+	$(CARGO) test --locked --release --workspace
+
+bench: packages build
+	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin bench
+
+check:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+clean:
+	$(CARGO) clean
+	rm -rf bin
