@@ -4,7 +4,12 @@
 //! A fixture that is dropped tears down what it made and then looks for leaks ([`host::Host`]).
 
 pub mod binaries;
+pub mod bundle;
 pub mod busybox;
 pub mod host;
+pub mod image;
+pub mod peers;
 pub mod process;
+pub mod runtime;
+pub mod stack;
 pub mod terminal;
