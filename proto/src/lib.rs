@@ -7,14 +7,22 @@
 //! Modules follow the packages: `containerd.services.tasks.v1` is [`containerd::services::tasks::v1`].
 
 pub mod any;
-pub mod error;
 #[cfg(feature = "grpc")]
 pub mod connect;
+pub mod error;
 pub mod namespace;
+pub mod ttrpc;
 
-#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, clippy::pedantic, clippy::use_self)]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::use_self
+)]
 mod wire {
     include!(concat!(env!("OUT_DIR"), "/wire.rs"));
 }
 
-pub use wire::{containerd, google, grpc, io, runtimeoptions, ttrpc};
+pub use wire::{containerd, google, grpc, io, runtimeoptions};
