@@ -4,4 +4,5 @@
 //! one way documents reach a disk ([`mod@file`]). Does not own: any decision about containers.
 //! Everything here returns at once with the kernel's answer; nothing logs.
 
+pub mod bpf;
 pub mod file;

@@ -1,0 +1,194 @@
+//! A container's cgroups: created, limited, joined, frozen, emptied and removed, on v1, hybrid and v2 hosts.
+//!
+//! ```text
+//! Manager::new ── where the container's directories are ([`layout`], path rules of runc)
+//!   .create(resources)   mkdir in every hierarchy, limits and device rules, before anybody is inside
+//!   .join()              descriptors through which the child enters ([`Join`])
+//!   .freeze() .thaw() .kill_all() .stats() .update(resources)
+//!   .remove()            rmdir, children first
+//! Manager::from_paths ── the same directories later, from the state document's `cgroup_paths`
+//! ```
+//! On a hybrid host the container is created and joined under the cgroup2 mount as well: it gives `cgroup.kill`,
+//! pressure files and the controllers that only live there.
+//!
+//! Does not own: what the limits should be (the spec's), nor cgroup mounts inside the container (rootfs).
+
+mod create;
+mod device;
+mod directory;
+mod error;
+mod freeze;
+mod join;
+mod layout;
+mod limit;
+mod oom;
+mod process;
+mod remove;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::directory::Directory;
+pub(crate) use self::error::CgroupError;
+pub(crate) use self::join::Join;
+pub(crate) use self::oom::{OomEvent, OomWatch};
+
+use self::layout::{Layout, clean, join_inner};
+
+/// Which interface a directory's control files follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// The container's directory in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hierarchy {
+    version: Version,
+    /// v1: the controllers mounted there; none for cgroup2.
+    controllers: Vec<String>,
+    /// The hierarchy's mount point: nothing above it is ever created or removed.
+    top: PathBuf,
+    path: PathBuf,
+}
+
+/// The cgroups of one container.
+#[derive(Debug, Clone)]
+pub(crate) struct Manager {
+    hierarchies: Vec<Hierarchy>,
+    /// Permission errors are not failures unless the user asked for a path or a limit.
+    tolerant: bool,
+}
+
+impl Manager {
+    /// The cgroups of container `id`, in the directories that `cgroups_path` asks for.
+    ///
+    /// An absolute path starts at the top of every hierarchy. A relative one, and `id` when there is none, start at
+    /// the caller's own cgroup (on v2 at its parent: a cgroup with processes in it can have no limited children).
+    ///
+    /// # Errors
+    /// When no hierarchy is mounted, or v1 without the devices controller.
+    pub(crate) fn new(cgroups_path: Option<&Path>, id: &str) -> Result<Self, CgroupError> {
+        let asked = cgroups_path.filter(|path| !path.as_os_str().is_empty());
+        let inner = asked.map_or_else(|| PathBuf::from(id), clean);
+        if inner.components().next().is_none() || inner == Path::new("/") {
+            let reason = "it names the whole hierarchy";
+            return Err(CgroupError::Path {
+                path: asked.unwrap_or_else(|| Path::new(id)).to_owned(),
+                reason,
+            });
+        }
+        let layout = Layout::detect()?;
+        let hierarchies = place(&layout, &inner)?;
+        Ok(Self { hierarchies, tolerant: false })
+    }
+
+    /// The same cgroups as earlier, from the state document ([`Self::paths`]).
+    ///
+    /// # Errors
+    /// When the host's hierarchies cannot be read.
+    pub(crate) fn from_paths(paths: &BTreeMap<String, PathBuf>) -> Result<Self, CgroupError> {
+        let layout = Layout::detect()?;
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        for (controller, path) in paths {
+            if let Some(known) = hierarchies.iter_mut().find(|hierarchy| &hierarchy.path == path) {
+                known.controllers.push(controller.clone());
+                continue;
+            }
+            let version = if controller.is_empty() { Version::V2 } else { Version::V1 };
+            let mounts = layout.v1.iter().chain(&layout.unified);
+            let top = mounts.map(|mount| &mount.point).find(|point| path.starts_with(point));
+            let controllers = if controller.is_empty() { Vec::new() } else { vec![controller.clone()] };
+            let top = top.cloned().unwrap_or_else(|| path.clone());
+            hierarchies.push(Hierarchy { version, controllers, top, path: path.clone() });
+        }
+        Ok(Self { hierarchies, tolerant: false })
+    }
+
+    /// Takes permission errors at creating and joining as "no cgroup there": for rootless callers who asked for no
+    /// path.
+    pub(crate) fn tolerant(mut self, tolerant: bool) -> Self {
+        self.tolerant = tolerant;
+        self
+    }
+
+    /// Controller to directory, as runc's state document has it: `""` is cgroup2.
+    pub(crate) fn paths(&self) -> BTreeMap<String, PathBuf> {
+        let mut paths = BTreeMap::new();
+        for hierarchy in &self.hierarchies {
+            if hierarchy.version == Version::V2 {
+                paths.insert(String::new(), hierarchy.path.clone());
+            }
+            for controller in &hierarchy.controllers {
+                paths.insert(controller.clone(), hierarchy.path.clone());
+            }
+        }
+        paths
+    }
+
+    /// Whether any of the directories is there.
+    pub(crate) fn exists(&self) -> bool {
+        self.hierarchies.iter().any(|hierarchy| hierarchy.path.is_dir())
+    }
+
+    /// Whether the container is limited through cgroup2 alone.
+    pub(crate) fn is_v2(&self) -> bool {
+        self.hierarchies.iter().all(|hierarchy| hierarchy.version == Version::V2)
+    }
+
+    /// The container's directory of v1 `controller`.
+    fn v1(&self, controller: &str) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+    }
+
+    /// The container's directory below the cgroup2 mount.
+    fn unified(&self) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|hierarchy| hierarchy.version == Version::V2)
+    }
+
+    /// The directory that lists the container's processes most reliably.
+    fn main(&self) -> Option<&Hierarchy> {
+        self.v1("devices").or_else(|| self.unified()).or_else(|| self.hierarchies.first())
+    }
+}
+
+/// The directories that `inner` (cleaned) means on this host.
+fn place(layout: &Layout, inner: &Path) -> Result<Vec<Hierarchy>, CgroupError> {
+    let absolute = inner.is_absolute();
+    let mut hierarchies = Vec::with_capacity(layout.v1.len() + 1);
+    for mount in &layout.v1 {
+        let base = if absolute { mount.point.clone() } else { mount.own_directory() };
+        hierarchies.push(Hierarchy {
+            version: Version::V1,
+            controllers: mount.controllers.clone(),
+            top: mount.point.clone(),
+            path: join_inner(&base, inner),
+        });
+    }
+    let devices = |mount: &layout::Mount| mount.controllers.iter().any(|name| name == "devices");
+    if !layout.v1.is_empty() && !layout.v1.iter().any(devices) {
+        return Err(CgroupError::NoDevices);
+    }
+    if let Some(mount) = &layout.unified {
+        let base = match (absolute, layout.v1.is_empty()) {
+            (true, _) => mount.point.clone(),
+            (false, false) => mount.own_directory(),
+            (false, true) => {
+                let own = mount.own_directory();
+                let parent = own.parent().filter(|parent| parent.starts_with(&mount.point));
+                parent.unwrap_or(&mount.point).to_owned()
+            }
+        };
+        hierarchies.push(Hierarchy {
+            version: Version::V2,
+            controllers: Vec::new(),
+            top: mount.point.clone(),
+            path: join_inner(&base, inner),
+        });
+    }
+    Ok(hierarchies)
+}
+
+#[cfg(test)]
+mod tests;
