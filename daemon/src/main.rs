@@ -1,2 +1,5 @@
 //! Placeholder.
+
+mod container;
+
 fn main() {}

@@ -1,0 +1,4 @@
+//! Containers.
+
+#[allow(dead_code)]
+pub(crate) mod spec;
