@@ -28,7 +28,7 @@ pub fn tree(rootfs: &Path) {
     fs::set_permissions(rootfs.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("open /tmp");
     let busybox = rootfs.join("bin/busybox");
     fs::copy("/bin/busybox", &busybox).expect("busybox-static is installed");
-    for applet in call(&busybox, &["--list"]).ok().lines().filter(|applet| *applet != "busybox") {
+    for applet in call("/bin/busybox", &["--list"]).ok().lines().filter(|applet| *applet != "busybox") {
         symlink("busybox", rootfs.join("bin").join(applet)).expect("link an applet");
     }
     symlink("../../bin/env", rootfs.join("usr/bin/env")).expect("link env");

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -60,16 +60,31 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Done {
     let feed = std::thread::spawn(move || stdin.write_all(&input).is_ok());
     let status =
         wait(&mut child, DEADLINE).unwrap_or_else(|| panic!("{command:?} did not end in {DEADLINE:?}"));
-    let _fed = feed.join();
-    Done { code: code(status), stdout: out.join().expect("reader"), stderr: err.join().expect("reader") }
+    drop(feed);
+    Done { code: code(status), stdout: collect(&out), stderr: collect(&err) }
 }
 
-fn reader(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
+/// Reads a pipe in the background; the receiver ends with the pipe.
+fn reader(mut stream: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).expect("read a pipe");
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        let mut bytes = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = stream.read(&mut bytes) {
+            if sender.send(bytes[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// What was read until the pipe ended, or until it stayed silent because a process in the background keeps it open.
+fn collect(receiver: &Receiver<Vec<u8>>) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(part) = receiver.recv_timeout(Duration::from_secs(2)) {
+        bytes.extend(part);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Runs `command` with empty stdin.

@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The runtime by its command line, on a real kernel: what a container sees, and what the host sees of it.
+//!
+//! `RUNTIME=/usr/bin/runc cargo test --test runtime` proves the tests themselves against a peer.
+
+mod exec;
+mod failures;
+mod hooks;
+mod isolation;
+mod lifecycle;
+mod process;
+mod resources;
+mod terminal;

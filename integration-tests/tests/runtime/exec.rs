@@ -1,0 +1,75 @@
+//! exec: a second process in a running container.
+
+use dhow_integration_tests::runtime::Runtime;
+
+fn running(runtime: &Runtime, name: &str) -> String {
+    let id = runtime.id(name);
+    runtime.create(&id, &runtime.bundle(name, "sleep 1000"));
+    runtime.call(&["start", &id]).ok();
+    id
+}
+
+#[test]
+fn a_second_process_shares_the_container() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "exec");
+    let output = runtime.call(&["exec", &id, "sh", "-c", "hostname; cat /proc/1/cmdline; exit 3"]).exits(3);
+    assert!(output.stdout.starts_with("bundle\nsleep"), "{}", output.stdout);
+}
+
+#[test]
+fn flags_change_the_process() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "flags");
+    let script = "id -u; id -g; id -G; pwd; echo $ANSWER; grep CapEff /proc/self/status";
+    let output = runtime
+        .call(&[
+            "exec",
+            "--user",
+            "1000:1000",
+            "--additional-gids",
+            "4",
+            "--cwd",
+            "/tmp",
+            "--env",
+            "ANSWER=42",
+            &id,
+            "sh",
+            "-c",
+            script,
+        ])
+        .ok();
+    assert_eq!(output.lines().take(5).collect::<Vec<_>>(), ["1000", "1000", "1000 4", "/tmp", "42"]);
+    assert!(output.ends_with("CapEff:\t0000000000000000"), "a plain user has no capabilities: {output}");
+}
+
+#[test]
+fn a_missing_program_is_an_error_of_its_own() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "none");
+    let done = runtime.call(&["exec", &id, "/no/such/program"]);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("no such file or directory"), "{}", done.stderr);
+    assert_eq!(runtime.status(&id), "running");
+}
+
+#[test]
+fn a_stopped_container_takes_no_process() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "stopped");
+    runtime.call(&["kill", &id, "KILL"]).ok();
+    runtime.wait_for(&id, "stopped");
+    let done = runtime.call(&["exec", &id, "true"]);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("cannot exec in a stopped container"), "{}", done.stderr);
+}
+
+#[test]
+fn ps_lists_the_processes_of_the_host() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "ps");
+    let pid = runtime.state(&id)["pid"].to_string();
+    let pids: Vec<i64> =
+        serde_json::from_str(&runtime.call(&["ps", "--format", "json", &id]).ok()).expect("a list of pids");
+    assert_eq!(pids.iter().map(ToString::to_string).collect::<Vec<_>>(), [pid]);
+}

@@ -1,0 +1,88 @@
+//! What a user can get wrong: a clear message in both log forms, and nothing left behind.
+
+use std::os::unix::fs::PermissionsExt;
+
+use dhow_integration_tests::runtime::Runtime;
+use serde_json::Value;
+
+#[test]
+fn a_missing_program_is_named() {
+    let runtime = Runtime::new();
+    let mut bundle = runtime.bundle("missing", "");
+    bundle.spec["process"]["args"] = serde_json::json!(["/no/such/program"]);
+    bundle.save();
+    let done = runtime.run(&runtime.id("missing"), &bundle);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("/no/such/program"), "{}", done.stderr);
+    assert!(done.stderr.contains("no such file or directory"), "{}", done.stderr);
+    assert_eq!(runtime.call(&["list", "-q"]).ok(), "");
+}
+
+#[test]
+fn a_program_that_may_not_run_is_named() {
+    let runtime = Runtime::new();
+    let mut bundle = runtime.bundle("denied", "");
+    let script = bundle.rootfs("tmp/script");
+    std::fs::write(&script, "#!/bin/sh\n").expect("write a script");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o644)).expect("chmod");
+    bundle.spec["process"]["args"] = serde_json::json!(["/tmp/script"]);
+    bundle.save();
+    let done = runtime.run(&runtime.id("denied"), &bundle);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("permission denied"), "{}", done.stderr);
+}
+
+#[test]
+fn the_last_json_log_line_is_the_cause() {
+    let runtime = Runtime::new();
+    let mut bundle = runtime.bundle("json", "");
+    bundle.spec["process"]["args"] = serde_json::json!(["/no/such/program"]);
+    bundle.save();
+    let log = runtime.host().path("json.log");
+    let done = runtime.call(&[
+        "--log",
+        log.to_str().expect("UTF-8"),
+        "--log-format",
+        "json",
+        "run",
+        "--bundle",
+        bundle.folder().to_str().expect("UTF-8"),
+        &runtime.id("json"),
+    ]);
+    assert_ne!(done.code, 0);
+    let text = std::fs::read_to_string(log).expect("the log");
+    let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["level"], "error");
+    assert!(last["msg"].as_str().expect("a message").contains("/no/such/program"), "{last}");
+    assert!(last["time"].is_string());
+}
+
+#[test]
+fn a_bundle_without_a_spec_is_refused() {
+    let runtime = Runtime::new();
+    let folder = runtime.host().folder("empty");
+    let done = runtime.call(&["run", "--bundle", folder.to_str().expect("UTF-8"), &runtime.id("empty")]);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("config.json"), "{}", done.stderr);
+}
+
+#[test]
+fn an_unknown_container_is_said_to_be_missing() {
+    let runtime = Runtime::new();
+    for verb in [&["state", "ghost"][..], &["start", "ghost"], &["kill", "ghost"], &["delete", "ghost"]] {
+        let done = runtime.call(verb);
+        assert_ne!(done.code, 0, "{verb:?}");
+        assert!(done.stderr.contains("container does not exist"), "{verb:?}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn an_id_that_is_a_path_is_refused() {
+    let runtime = Runtime::new();
+    let bundle = runtime.bundle("path", "true");
+    for id in ["../escape", "a/b", ".", ".."] {
+        let done = runtime.run(id, &bundle);
+        assert_ne!(done.code, 0, "{id}");
+        assert!(done.stderr.contains("invalid"), "{id}: {}", done.stderr);
+    }
+}
