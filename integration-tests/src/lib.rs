@@ -10,6 +10,8 @@ pub mod host;
 pub mod image;
 pub mod peers;
 pub mod process;
+pub mod registry;
 pub mod runtime;
 pub mod stack;
+pub mod supervisor;
 pub mod terminal;

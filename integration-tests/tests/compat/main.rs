@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Real neighbours on each protocol: Docker's CLI and daemon, `ctr`, a stock containerd.
+
+mod containerd;
+mod ctr;
+mod docker_cli;
+mod dockerd;

@@ -1,0 +1,106 @@
+//! A supervisor of our own that runs alone, as a containerd would.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::binaries;
+use crate::host::Host;
+use crate::peers::ctr;
+use crate::process::{Background, Done, eventually};
+
+/// A running supervisor. Dropping it deletes every task, ends it and looks for leaks.
+#[derive(Debug)]
+pub struct Supervisor {
+    process: Option<Background>,
+    host: Host,
+}
+
+impl Supervisor {
+    /// Starts one on a root, state and socket of its own.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        let mut supervisor = Self { process: None, host: Host::new() };
+        supervisor.launch();
+        supervisor
+    }
+
+    /// Where it works.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.host.path("supervisor.sock")
+    }
+
+    /// Starts the process; also after [`Supervisor::kill`].
+    ///
+    /// # Panics
+    /// With its log, when it does not answer.
+    #[track_caller]
+    pub fn launch(&mut self) {
+        let log =
+            fs::File::options().create(true).append(true).open(self.host.path("log")).expect("open the log");
+        let mut command = Command::new(binaries::path("dhow-supervisor"));
+        command
+            .arg("--root")
+            .arg(self.host.folder("root"))
+            .arg("--state")
+            .arg(self.host.folder("state"))
+            .arg("--address")
+            .arg(self.socket())
+            .stdout(Stdio::from(log.try_clone().expect("duplicate")))
+            .stderr(Stdio::from(log));
+        let mut process = Background::start(&mut command);
+        eventually("the supervisor answers", || {
+            assert!(process.is_running(), "dhow-supervisor ended: {}", self.log());
+            self.ctr(&["version"]).code == 0
+        });
+        self.process = Some(process);
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.host.path("log")).unwrap_or_default()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Runs Debian's `ctr` against it.
+    #[track_caller]
+    pub fn ctr(&self, arguments: &[&str]) -> Done {
+        ctr(&self.socket(), arguments)
+    }
+
+    /// A `ctr` command to start in the background or in a terminal.
+    #[must_use]
+    pub fn ctr_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(self.socket()).args(arguments);
+        command
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of the supervisor:\n{}", self.log());
+        } else if self.process.is_some() {
+            for task in self.ctr(&["tasks", "ls", "-q"]).stdout.lines() {
+                self.ctr(&["tasks", "delete", "--force", task]);
+            }
+        }
+        drop(self.process.take());
+    }
+}
