@@ -80,6 +80,19 @@ fn write_new(path: &Path, content: &[u8], mode: u32, durability: Durability) -> 
     Ok(())
 }
 
+/// Makes the folder `path` with permission bits `mode`, and the folders above it; one that exists stays as it is.
+///
+/// # Errors
+/// When something else is there, or the folder above is not writable.
+pub fn make_folder(path: &Path, mode: u32) -> Result<(), PathError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(PathError::at("make folder", path))
+}
+
 /// Reads at most `limit` bytes of the file at `path`.
 ///
 /// # Errors

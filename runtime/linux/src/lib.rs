@@ -6,3 +6,4 @@
 
 pub mod bpf;
 pub mod file;
+pub mod session;

@@ -1,0 +1,3 @@
+//! The handlers: decode, one call, encode.
+
+pub(crate) mod system;
