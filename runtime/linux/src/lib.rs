@@ -6,4 +6,5 @@
 
 pub mod bpf;
 pub mod file;
+pub mod seccomp;
 pub mod session;
