@@ -8,3 +8,4 @@ pub mod bpf;
 pub mod file;
 pub mod seccomp;
 pub mod session;
+pub mod trace;
