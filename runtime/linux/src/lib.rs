@@ -8,4 +8,3 @@ pub mod bpf;
 pub mod file;
 pub mod seccomp;
 pub mod session;
-pub mod trace;
