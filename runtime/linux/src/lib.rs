@@ -8,3 +8,5 @@ pub mod bpf;
 pub mod file;
 pub mod seccomp;
 pub mod session;
+pub mod signal;
+pub mod spawn;
