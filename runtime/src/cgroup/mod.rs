@@ -24,6 +24,7 @@ mod limit;
 mod oom;
 mod process;
 mod remove;
+mod stats;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub(crate) use self::directory::Directory;
 pub(crate) use self::error::CgroupError;
 pub(crate) use self::join::Join;
 pub(crate) use self::oom::{OomEvent, OomWatch};
+pub(crate) use self::stats::Stats;
 
 use self::layout::{Layout, clean, join_inner};
 
