@@ -9,4 +9,5 @@ pub mod file;
 pub mod seccomp;
 pub mod session;
 pub mod signal;
+pub mod sleeper;
 pub mod spawn;

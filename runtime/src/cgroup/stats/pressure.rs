@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Directory, is_zero, optional};
+use super::{Directory, is_default, optional};
 use crate::cgroup::CgroupError;
 
 /// Shares of time in percent, and microseconds in all.
@@ -11,14 +11,15 @@ pub(crate) struct Stall {
     avg10: f64,
     avg60: f64,
     avg300: f64,
-    #[serde(skip_serializing_if = "is_zero")]
     total: u64,
 }
 
 /// Some work waited; all work waited.
 #[derive(Debug, Default, Clone, PartialEq, Serialize)]
 pub(crate) struct Pressure {
+    #[serde(skip_serializing_if = "is_default")]
     some: Stall,
+    #[serde(skip_serializing_if = "is_default")]
     full: Stall,
 }
 
