@@ -8,7 +8,6 @@ mod event;
 mod http;
 mod identifier;
 mod listen;
-mod network;
 mod options;
 mod pidfile;
 mod supervisor;

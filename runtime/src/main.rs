@@ -1,8 +1,80 @@
-//! Placeholder.
+//! An OCI runtime with runc's command line: makes one container, or does one thing to it, and is gone.
+//!
+//! One thread, no asynchronous code, nothing that outlives the call: status is derived from the kernel each time.
 
-#[allow(dead_code, unused_imports, reason = "the verbs that use it are on their way")]
+#[allow(dead_code, unused_imports, reason = "the verbs that use all of it are on their way")]
 mod cgroup;
-#[allow(dead_code, unused_imports, reason = "the verbs that use it are on their way")]
+mod command;
+mod container;
+mod error;
+mod hook;
+mod init;
+mod launch;
+mod log;
+mod options;
+mod rootfs;
+#[allow(dead_code, reason = "the verbs that use all of it are on their way")]
 mod seccomp;
+mod spec;
+mod validate;
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::options::Options;
+
+fn main() -> ExitCode {
+    let status = match run() {
+        Ok(status) => status,
+        Err(failure) => {
+            report(&failure.text());
+            failure.status
+        }
+    };
+    // Statuses are those of processes (0 to 255).
+    ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))
+}
+
+fn run() -> command::Outcome {
+    dhow_linux::descriptor::fill_standard()?;
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return usage(&error),
+    };
+    log::start(options.log.as_deref(), options.format()?, options.debug)?;
+    if options.version {
+        return version();
+    }
+    let global = options.global()?;
+    match options.command {
+        Some(command) => command.run(&global),
+        None => Ok(0),
+    }
+}
+
+/// Help is an answer; anything else about the command line is an error of the caller.
+fn usage(error: &clap::Error) -> command::Outcome {
+    drop(error.print());
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(0),
+        _ => Ok(1),
+    }
+}
+
+/// The lines that engines read.
+fn version() -> command::Outcome {
+    let text = format!("runc version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), spec::VERSION);
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}
+
+/// Logs the error, and shows it when the log is elsewhere.
+fn report(text: &str) {
+    log::error(text);
+    if log::to_file() {
+        drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
+    }
+}

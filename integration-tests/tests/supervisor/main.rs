@@ -1,6 +1,1 @@
-//! The supervisor by its gRPC services: what clients of containerd rely on.
-
-mod content;
-mod leases;
-mod snapshots;
-mod tasks;
+//! Placeholder.

@@ -3,11 +3,20 @@
 //! Owns: calls that nix and rustix lack or get wrong, wrapped so that a safe caller cannot misuse them, and the
 //! one way documents reach a disk ([`mod@file`]). Does not own: any decision about containers.
 //! Everything here returns at once with the kernel's answer; nothing logs.
+#![expect(unsafe_code, reason = "the one crate where it is allowed: each block says why it holds")]
 
 pub mod bpf;
+pub mod clone;
+pub mod descriptor;
+pub mod exec;
 pub mod file;
+pub mod keyring;
+pub mod loopback;
+pub mod mount;
+pub mod path;
+pub mod process;
+pub mod sched;
 pub mod seccomp;
 pub mod session;
 pub mod signal;
-pub mod sleeper;
-pub mod spawn;
+pub mod trace;

@@ -7,7 +7,6 @@ use dhow_linux::file::PathError;
 
 use super::device::DeviceError;
 use super::limit::LimitError;
-use super::systemd::SystemdError;
 
 /// An operation on a container's cgroups failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,9 +61,6 @@ pub(crate) enum CgroupError {
         /// The cgroup.
         path: PathBuf,
     },
-    /// systemd refused.
-    #[error(transparent)]
-    Systemd(#[from] SystemdError),
 }
 
 impl CgroupError {

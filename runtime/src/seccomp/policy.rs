@@ -105,10 +105,8 @@ impl Policy {
         if self.machine != Machine::X86 {
             return;
         }
-        // The arguments lie behind a pointer there, where no filter can look: what forbids some forbids all, what allows
-        // some allows none.
-        let applies = rules.iter().all(Vec::is_empty) || !matches!(action, ALLOW | LOG);
-        if let Some((number, first)) = multiplexed(name).filter(|_| applies) {
+        // The arguments lie behind a pointer there, where no filter can look.
+        if let Some((number, first)) = multiplexed(name).filter(|_| rules.iter().all(Vec::is_empty)) {
             let comparison = Comparison::Equal { negated: false };
             let select = Condition { argument: 0, comparison, mask: u64::MAX, value: first };
             self.decide(number, &[vec![select]], action);
@@ -170,9 +168,8 @@ fn condition(argument: &LinuxSeccompArg) -> Condition {
     };
     let (comparison, mask, value) = match argument.op() {
         ScmpCmpMaskedEq => {
-            // Bits beyond the mask never counted, so profiles may have some.
-            let mask = argument.value();
-            (Comparison::Equal { negated: false }, mask, argument.value_two().unwrap_or(0) & mask)
+            let value = argument.value_two().unwrap_or(0);
+            (Comparison::Equal { negated: false }, argument.value(), value)
         }
         ScmpCmpEq => (Comparison::Equal { negated: false }, u64::MAX, argument.value()),
         ScmpCmpNe => (Comparison::Equal { negated: true }, u64::MAX, argument.value()),

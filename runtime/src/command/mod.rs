@@ -1,0 +1,102 @@
+//! One file a verb: its flags, and the few lines that carry it out.
+
+mod create;
+mod delete;
+mod exec;
+mod kill;
+mod list;
+mod pause;
+mod run;
+mod start;
+mod state;
+
+use std::error::Error;
+
+use clap::Subcommand;
+
+use crate::container::{Container, ContainerError, ContainerId};
+use crate::options::Global;
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// create a container
+    Create(create::CreateArgs),
+    /// delete any resources held by the container often used with detached container
+    Delete(delete::DeleteArgs),
+    /// execute new process inside the container
+    Exec(Box<exec::ExecArgs>),
+    /// kill sends the specified signal (default: SIGTERM) to the container's init process
+    Kill(kill::KillArgs),
+    /// lists containers started by runc with the given root
+    List(list::ListArgs),
+    /// pause suspends all processes inside the container
+    Pause(pause::PauseArgs),
+    /// resumes all processes that have been previously paused
+    Resume(pause::ResumeArgs),
+    /// create and run a container
+    Run(run::RunArgs),
+    /// executes the user defined process in a created container
+    Start(start::StartArgs),
+    /// output the state of a container
+    State(state::StateArgs),
+}
+
+/// A verb failed: the error, what it is shown as, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: Box<dyn Error>,
+    context: Option<&'static str>,
+    /// For the caller of the program.
+    pub(crate) status: i32,
+}
+
+impl Failure {
+    /// `create` and others announce themselves in front of the error.
+    fn context(context: &'static str, status: i32) -> impl FnOnce(Self) -> Self {
+        move |failure| Self { context: Some(context), status, ..failure }
+    }
+
+    /// The whole text.
+    pub(crate) fn text(&self) -> String {
+        let text = crate::error::chain(self.error.as_ref());
+        self.context.map_or_else(|| text.clone(), |context| format!("{context}: {text}"))
+    }
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: Box::new(error), context: None, status: 1 }
+    }
+}
+
+/// What the caller asked for cannot be, for a reason that needs no type of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refusal(pub(crate) String);
+
+/// Exit status of the program.
+pub(crate) type Outcome = Result<i32, Failure>;
+
+impl Command {
+    /// Carries it out.
+    pub(crate) fn run(self, global: &Global) -> Outcome {
+        match self {
+            Self::Create(args) => args.run(global),
+            Self::Delete(args) => args.run(global),
+            Self::Exec(args) => args.run(global),
+            Self::Kill(args) => args.run(global),
+            Self::List(args) => args.run(global),
+            Self::Pause(args) => args.run(global),
+            Self::Resume(args) => args.run(global),
+            Self::Run(args) => args.run(global),
+            Self::Start(args) => args.run(global),
+            Self::State(args) => args.run(global),
+        }
+    }
+}
+
+/// Opens the container that a verb is about.
+pub(crate) fn open(global: &Global, id: &ContainerId) -> Result<Container, ContainerError> {
+    Container::open(&global.root, id)
+}

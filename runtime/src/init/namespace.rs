@@ -1,0 +1,126 @@
+//! The first steps: out of the caller's surroundings, into the container's.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use dhow_linux::clone::{self, NamespaceFlags};
+use dhow_linux::keyring;
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+
+use super::sync::{Channel, Message};
+use super::task::Keyring;
+use super::{ExecSetup, InitError};
+use crate::cgroup::Join;
+use crate::spec::{NamespaceKind, Spec};
+
+/// Waits for the parent when it has something to do first, and leaves the caller's session.
+pub(super) fn start(channel: &Channel, waits: bool) -> Result<(), InitError> {
+    dhow_linux::signal::unblock_all().map_err(InitError::step("unblock signals"))?;
+    // Modes are given in full wherever something is made.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    if waits {
+        channel.wait().map_err(InitError::step("sync with the runtime"))?;
+    }
+    rustix::process::setsid().map_err(InitError::step("setsid"))?;
+    Ok(())
+}
+
+/// Joins the cgroups, then forgets the CPUs that the caller was limited to: the cpuset decides.
+pub(super) fn enter_cgroup(join: &Join, must: bool) -> Result<(), InitError> {
+    match join.enter_v1() {
+        Err(_) if !must => {}
+        other => other.map_err(InitError::step("unable to apply cgroup configuration"))?,
+    }
+    // Only a wish: a caller with fewer rights keeps its CPUs.
+    drop(dhow_linux::sched::set_affinity(0, &[u64::MAX; 128]));
+    Ok(())
+}
+
+/// In a new user namespace: becomes its root, so that what is made belongs to it.
+pub(super) fn own_identity(spec: &Spec) -> Result<(), InitError> {
+    if spec.creates(NamespaceKind::User) { become_root() } else { Ok(()) }
+}
+
+fn become_root() -> Result<(), InitError> {
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+        .map_err(InitError::step("setresgid"))?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+        .map_err(InitError::step("setresuid"))?;
+    // Another user's process is not dumpable, and its /proc entry belongs to the host's root.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
+        .map_err(InitError::step("prctl(PR_SET_DUMPABLE)"))
+}
+
+/// Joins namespaces by their files; the user namespace comes first and changes who we are.
+pub(super) fn join(namespaces: &[(NamespaceKind, OwnedFd)]) -> Result<(), InitError> {
+    for (kind, file) in namespaces {
+        clone::join(file.as_fd(), kind.flag())
+            .map_err(InitError::step(format!("join the {} namespace", kind.name())))?;
+        if *kind == NamespaceKind::User {
+            become_root()?;
+        }
+    }
+    Ok(())
+}
+
+/// Joins all namespaces of a running container at once.
+pub(super) fn join_process(setup: &ExecSetup<'_>) -> Result<(), InitError> {
+    // The PID namespace was entered by being born in it.
+    let flags = setup.namespaces.without(NamespaceFlags::PID);
+    if !flags.is_empty() {
+        clone::join(setup.init.as_fd(), flags).map_err(InitError::step("join the container's namespaces"))?;
+    }
+    if setup.user_namespace { become_root() } else { Ok(()) }
+}
+
+/// Makes what clone could not: a cgroup namespace starts where its maker is, so it must already be inside.
+pub(super) fn unshare(namespaces: NamespaceFlags) -> Result<(), InitError> {
+    if namespaces.is_empty() {
+        return Ok(());
+    }
+    clone::unshare(namespaces).map_err(InitError::step("unshare namespaces"))
+}
+
+/// Sets the CPUs that an exec may use.
+pub(super) fn set_affinity(cpus: Option<&[u64]>) -> Result<(), InitError> {
+    let Some(cpus) = cpus else { return Ok(()) };
+    dhow_linux::sched::set_affinity(0, cpus).map_err(InitError::step("error setting final CPU affinity"))
+}
+
+/// Joins the container's session keyring instead of the caller's.
+pub(super) fn join_keyring(keyring: Option<&Keyring>, channel: &Channel) -> Result<(), InitError> {
+    let Some(Keyring { name, permission }) = keyring else { return Ok(()) };
+    let serial = match keyring::join_session(name) {
+        Ok(serial) => serial,
+        Err(error) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => {
+            drop(channel.send(&Message::Warning(format!("KeyctlJoinSessionKeyring: {error}"))));
+            return Ok(());
+        }
+        Err(error) => return Err(InitError::step("unable to join session keyring")(error)),
+    };
+    match permission {
+        Some(bits) => keyring::add_permission(serial, *bits)
+            .map_err(InitError::step("unable to mod keyring permissions")),
+        None => Ok(()),
+    }
+}
+
+/// A new network namespace has a loopback interface that is down.
+pub(super) fn raise_loopback(spec: &Spec) -> Result<(), InitError> {
+    if spec.creates(NamespaceKind::Network) {
+        dhow_linux::loopback::raise().map_err(InitError::step("raise the loopback interface"))?;
+    }
+    Ok(())
+}
+
+/// Host and domain name.
+pub(super) fn set_names(spec: &Spec) -> Result<(), InitError> {
+    if !spec.hostname.is_empty() {
+        rustix::system::sethostname(spec.hostname.as_bytes()).map_err(InitError::step("sethostname"))?;
+    }
+    if !spec.domainname.is_empty() {
+        rustix::system::setdomainname(spec.domainname.as_bytes())
+            .map_err(InitError::step("setdomainname"))?;
+    }
+    Ok(())
+}

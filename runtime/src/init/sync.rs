@@ -1,0 +1,157 @@
+//! What a container's first process and the runtime tell each other while it is being made.
+//!
+//! ```text
+//! runtime                                 child
+//!    │ ── Go ─────────────────────────────▶ │   only when the child needs something first: ID maps, interfaces
+//!    │ ◀───────────────────────── Mounted ── │   only when there are hooks to run at that moment
+//!    │ ── Go ─────────────────────────────▶ │
+//!    │ ◀─────────────────────────── Ready ── │   all is made; rlimits and the state document are written now
+//!    │ ── Go ─────────────────────────────▶ │
+//!    │ ◀──────────────── Listener(number) ── │   only with a seccomp listener: copied by number (pidfd_getfd)
+//!    │ ── Go ─────────────────────────────▶ │
+//!    │ ◀────────── Waiting, or end of file ── │   it waits for `start`, or has become its program
+//! ```
+//! Warnings may come at any time, and one failure ends it. A side that dies closes its end, which ends the other.
+//! The socket keeps message boundaries, so one write is one message.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// A longer text is cut: it is meant for people.
+const LONGEST: usize = 8192;
+
+/// From the child.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// The pid of the real first process, from the one that made it.
+    Pid(i32),
+    /// The mounts are made, the old root is still the root.
+    Mounted,
+    /// Nothing is left but to become the program.
+    Ready,
+    /// The seccomp listener, by its number in the child.
+    Listener(i32),
+    /// It waits for `start`: the runtime may leave.
+    Waiting,
+    /// To be logged.
+    Warning(String),
+    /// What went wrong; the child is gone.
+    Failed(String),
+}
+
+/// One end.
+#[derive(Debug)]
+pub(crate) struct Channel(OwnedFd);
+
+/// Both ends: the runtime's and the child's.
+pub(crate) fn pair() -> io::Result<(Channel, Channel)> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    Ok((Channel(ours), Channel(theirs)))
+}
+
+impl Channel {
+    /// Sends a message.
+    pub(crate) fn send(&self, message: &Message) -> io::Result<()> {
+        let (tag, text) = match message {
+            Message::Pid(pid) => (b'P', pid.to_string()),
+            Message::Mounted => (b'M', String::new()),
+            Message::Ready => (b'R', String::new()),
+            Message::Waiting => (b'S', String::new()),
+            Message::Listener(number) => (b'L', number.to_string()),
+            Message::Warning(text) => (b'W', text.clone()),
+            Message::Failed(text) => (b'F', text.clone()),
+        };
+        let mut bytes = vec![tag];
+        bytes.extend_from_slice(text.as_bytes().get(..LONGEST - 1).unwrap_or(text.as_bytes()));
+        self.write(&bytes)
+    }
+
+    /// Waits for a message; `None` when the other side closed its end.
+    pub(crate) fn receive(&self) -> io::Result<Option<Message>> {
+        let mut buffer = [0_u8; LONGEST];
+        let length = self.read(&mut buffer)?;
+        let Some((tag, text)) = buffer[..length].split_first() else { return Ok(None) };
+        let text = String::from_utf8_lossy(text).into_owned();
+        let number = || text.parse::<i32>().map_err(|_| io::Error::from(io::ErrorKind::InvalidData));
+        Ok(Some(match tag {
+            b'P' => Message::Pid(number()?),
+            b'M' => Message::Mounted,
+            b'R' => Message::Ready,
+            b'S' => Message::Waiting,
+            b'L' => Message::Listener(number()?),
+            b'W' => Message::Warning(text),
+            b'F' => Message::Failed(text),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }))
+    }
+
+    /// Lets the other side go on.
+    pub(crate) fn go(&self) -> io::Result<()> {
+        self.write(b"G")
+    }
+
+    /// Waits until the other side says [`Channel::go`]; `UnexpectedEof` when it is gone.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let mut byte = [0_u8; 1];
+        match self.read(&mut byte)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The socket itself, which must outlive the closing of everything else.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            // A plain write: a seccomp filter that is already in place may trap the socket calls.
+            match rustix::io::write(&self.0, bytes) {
+                Err(Errno::INTR) => {}
+                other => return other.map(drop).map_err(Into::into),
+            }
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::read(&self.0, &mut *buffer) {
+                Err(Errno::INTR) => {}
+                // The other side died with something of ours unread.
+                Err(Errno::CONNRESET) => return Ok(0),
+                other => return other.map_err(Into::into),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_as_they_were_sent() {
+        let (ours, theirs) = pair().expect("socketpair");
+        let failed = Message::Failed("x".repeat(3));
+        for message in [
+            Message::Pid(7),
+            Message::Mounted,
+            Message::Ready,
+            Message::Waiting,
+            Message::Listener(3),
+            failed,
+        ] {
+            theirs.send(&message).expect("send");
+            assert_eq!(ours.receive().expect("receive"), Some(message));
+        }
+        ours.go().expect("go");
+        theirs.wait().expect("wait");
+        drop(ours);
+        assert_eq!(theirs.wait().expect_err("closed").kind(), io::ErrorKind::UnexpectedEof);
+    }
+}

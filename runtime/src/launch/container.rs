@@ -1,0 +1,266 @@
+//! A new container.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use dhow_linux::clone::NamespaceFlags;
+use dhow_linux::file::PathError;
+use dhow_linux::process::Stat;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
+use serde_json::value::RawValue;
+
+use super::dialogue::{Dialogue, Partner};
+use super::foreground::Foreground;
+use super::spawn::{Child, Plan, spawn};
+use super::undo::Undo;
+use super::{Connection, LaunchError, identity, limits, mapping, stdio};
+use crate::cgroup::Manager;
+use crate::container::{Container, ContainerId, Init, OciState, State, Status};
+use crate::hook::{self, Moment};
+use crate::init::{self, Setup, Task};
+use crate::log;
+use crate::rootfs::Entrance;
+use crate::spec::{self, NamespaceKind, Spec};
+use crate::validate::validate;
+
+/// What `create` and `run` ask for.
+#[derive(Debug)]
+pub(crate) struct Creation<'a> {
+    /// The new container's id.
+    pub(crate) id: ContainerId,
+    /// Where containers are kept.
+    pub(crate) root: &'a Path,
+    /// The bundle; none for the working directory.
+    pub(crate) bundle: Option<PathBuf>,
+    /// How its process is connected.
+    pub(crate) connection: Connection,
+    /// Whether its program waits for `start`.
+    pub(crate) waits: bool,
+    /// Whether it stays after its end (only in the foreground).
+    pub(crate) keep: bool,
+    /// Whether orphans of the container become children of the runtime (only in the foreground).
+    pub(crate) subreaper: bool,
+    /// Whether the root moves instead of being pivoted to.
+    pub(crate) no_pivot: bool,
+    /// Whether the session keyring is the caller's.
+    pub(crate) no_new_keyring: bool,
+    /// Whether systemd makes the cgroup.
+    pub(crate) systemd_cgroup: bool,
+    /// Whether cgroups may fail.
+    pub(crate) rootless_cgroups: bool,
+}
+
+/// Makes a container; in the foreground also waits for its end. Gives the exit status.
+pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
+    let connection = creation.connection.clone().absolute()?;
+    let bundle = enter_bundle(creation.bundle.as_deref())?;
+    let (spec, text) = spec::load(Path::new("config.json"))?;
+    let rootfs = validate(&spec, &bundle, creation.no_pivot)?;
+    let process = crate::validate::process(spec.process.as_ref())?;
+    connection.check(process.terminal)?;
+
+    let mut cgroups = open_cgroups(&creation, &spec)?;
+    let folder = Container::reserve(creation.root, &creation.id)?;
+    let mut undo = Undo::new(folder.clone());
+    undo.cgroups = Some(cgroups.clone());
+    cgroups.create(spec.linux.resources.as_ref())?;
+
+    let config = RawValue::from_string(String::from_utf8_lossy(&text).into_owned());
+    let config =
+        config.map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source })?;
+    let mut state = State::new(creation.id.clone(), bundle.clone(), rootfs.clone(), config);
+    state.cgroup_paths = cgroups.paths();
+    state.no_new_keyring = creation.no_new_keyring;
+
+    let mut task = Task::new(process, &spec.linux)?;
+    task.sets_groups = rustix::process::geteuid().is_root();
+    task.keyring = keyring(&creation, &spec)?;
+    let foreground = Foreground::prepare(&connection, creation.subreaper)?;
+    let terminal = stdio::connect_task(&mut task, &connection)?;
+    let setup = Setup {
+        id: creation.id.as_str(),
+        bundle: bundle.clone(),
+        spec: &spec,
+        rootfs,
+        entrance: entrance(&creation, &spec),
+        cgroups: &cgroups,
+        join: cgroups.join()?,
+        must_join: !creation.rootless_cgroups,
+        joined: open_namespaces(&spec)?,
+        unshared: unshared(&spec),
+        waits: spec.creates(NamespaceKind::User),
+        prepared: mapping::prepare(&spec)?,
+        task,
+        fifo: creation.waits.then(|| make_fifo(&folder)).transpose()?,
+    };
+    let child = start(setup)?;
+    log::debug(&format!("first process of {} is {}", creation.id, child.pid.as_raw_nonzero()));
+    undo.child = Some(child.handle.as_fd().try_clone_to_owned().map_err(LaunchError::call("dup the pidfd"))?);
+    prepare_child(&child, &spec)?;
+    let mut partner =
+        Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle };
+    Dialogue { child: &child, cgroups: &cgroups, listener: spec.linux.seccomp.as_ref() }
+        .hold(&mut partner)?;
+    connection.write_pid(child.pid.as_raw_nonzero().get())?;
+    let container = Container::new(folder, state, cgroups.clone());
+    if !creation.waits {
+        run_poststart(&container, &spec)?;
+    }
+    undo.disarm();
+    if connection.detach {
+        return Ok(0);
+    }
+    let status = foreground.wait(&child, terminal)?;
+    if !creation.keep
+        && let Err(error) = container.destroy()
+    {
+        log::warn(&crate::error::chain(&error));
+    }
+    Ok(status)
+}
+
+/// Changes into the bundle, so that relative paths in it mean what they should; gives its absolute path.
+fn enter_bundle(bundle: Option<&Path>) -> Result<PathBuf, LaunchError> {
+    if let Some(bundle) = bundle {
+        std::env::set_current_dir(bundle).map_err(PathError::at("chdir", bundle))?;
+    }
+    std::env::current_dir().map_err(LaunchError::call("getcwd"))
+}
+
+fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchError> {
+    let path = Some(Path::new(&spec.linux.cgroups_path));
+    let id = creation.id.as_str();
+    if creation.systemd_cgroup {
+        return Err(LaunchError::Usage("--systemd-cgroup is not supported".to_owned()));
+    }
+    Ok(Manager::new(path, id)?.tolerant(creation.rootless_cgroups))
+}
+
+fn entrance(creation: &Creation<'_>, spec: &Spec) -> Entrance {
+    match (spec.has(NamespaceKind::Mount), creation.no_pivot) {
+        (false, _) => Entrance::Chroot,
+        (true, true) => Entrance::Move,
+        (true, false) => Entrance::Pivot,
+    }
+}
+
+fn keyring(creation: &Creation<'_>, spec: &Spec) -> Result<Option<init::Keyring>, LaunchError> {
+    if creation.no_new_keyring {
+        return Ok(None);
+    }
+    // "other" may search it from a user namespace, the user without one.
+    let permission = if spec.has(NamespaceKind::User) { 0x8 } else { 0x8_0000 };
+    let name = CString::new(format!("_ses.{}", creation.id))
+        .map_err(|_| LaunchError::Usage("container id with a nul byte".to_owned()))?;
+    Ok(Some(init::Keyring { name, permission: Some(permission) }))
+}
+
+/// What the process must make itself once it is in its cgroup and its user namespace.
+fn unshared(spec: &Spec) -> NamespaceFlags {
+    if spec.creates(NamespaceKind::Cgroup) { NamespaceFlags::CGROUP } else { NamespaceFlags::default() }
+}
+
+/// Opens the namespaces to join, before the process that joins them loses sight of their paths.
+fn open_namespaces(spec: &Spec) -> Result<Vec<(NamespaceKind, OwnedFd)>, LaunchError> {
+    let mut joined = Vec::new();
+    for kind in NamespaceKind::ALL {
+        if let Some(namespace) = spec.namespace(kind).filter(|namespace| !namespace.path.is_empty()) {
+            let file = rustix::fs::open(&namespace.path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| PathError::at("open namespace", &namespace.path)(error.into()))?;
+            joined.push((kind, file));
+        }
+    }
+    Ok(joined)
+}
+
+/// The fifo on which the container waits. Opened for both directions: it must not end when the runtime does.
+fn make_fifo(folder: &Path) -> Result<OwnedFd, LaunchError> {
+    let path = folder.join(crate::container::FIFO);
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600))
+        .map_err(|error| PathError::at("mkfifo", &path)(error.into()))?;
+    rustix::fs::open(&path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| PathError::at("open", &path)(error.into()).into())
+}
+
+fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
+    let spec = setup.spec;
+    let created = NamespaceKind::ALL.into_iter().filter(|kind| spec.creates(*kind));
+    let flags = created.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
+    let mut joined = std::mem::take(&mut setup.joined);
+    let mut take = |kind| {
+        let place = joined.iter().position(|(joined, _)| *joined == kind)?;
+        Some(joined.remove(place).1)
+    };
+    let plan = Plan {
+        namespaces: flags.without(NamespaceFlags::CGROUP).without(NamespaceFlags::TIME),
+        user: take(NamespaceKind::User),
+        pid: take(NamespaceKind::Pid),
+        time_offsets: spec
+            .creates(NamespaceKind::Time)
+            .then(|| spec.linux.time_offsets.clone().unwrap_or_default()),
+        cgroup: setup
+            .join
+            .unified()
+            .map(|cgroup| cgroup.try_clone_to_owned())
+            .transpose()
+            .unwrap_or_default(),
+    };
+    setup.joined = joined;
+    spawn(plan, move |channel| init::run(setup, channel))
+}
+
+/// What only the parent may do to the child.
+fn prepare_child(child: &Child, spec: &Spec) -> Result<(), LaunchError> {
+    if spec.creates(NamespaceKind::User) {
+        identity::write_maps(child.pid, &spec.linux)?;
+        child.channel.go().map_err(LaunchError::call("sync with the container"))?;
+    }
+    if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
+        limits::set_oom_score(child.pid, score)?;
+    }
+    Ok(())
+}
+
+fn run_poststart(container: &Container, spec: &Spec) -> Result<(), LaunchError> {
+    let state = &container.state;
+    let pid = state.init.map_or(0, |init| init.pid);
+    let oci = OciState::new(state.id.as_str(), Status::Running, pid, &state.bundle, &spec.annotations);
+    hook::run(spec.hooks.as_ref(), Moment::Poststart, &oci, None).map_err(Into::into)
+}
+
+/// What the parent does when the new container's first process asks.
+struct Creator<'a> {
+    spec: &'a Spec,
+    state: &'a mut State,
+    folder: &'a Path,
+    child: &'a Child,
+    bundle: &'a Path,
+}
+
+impl Partner for Creator<'_> {
+    fn mounted(&mut self) -> Result<(), LaunchError> {
+        let (hooks, oci) = (self.spec.hooks.as_ref(), self.oci_state(Status::Creating));
+        hook::run(hooks, Moment::Prestart, &oci, None)?;
+        hook::run(hooks, Moment::CreateRuntime, &oci, None)?;
+        Ok(())
+    }
+
+    fn ready(&mut self) -> Result<(), LaunchError> {
+        let pid: Pid = self.child.pid;
+        if let Some(process) = &self.spec.process {
+            limits::set_rlimits(pid, &process.rlimits)?;
+        }
+        let stat = Stat::of(pid).map_err(LaunchError::call("read the start time of the container"))?;
+        self.state.init = Some(Init { pid: pid.as_raw_nonzero().get(), start_time: stat.start_time });
+        self.state.created = log::rfc3339(SystemTime::now(), true);
+        self.state.save(self.folder).map_err(Into::into)
+    }
+
+    fn oci_state(&self, status: Status) -> OciState<'_> {
+        let pid = self.child.pid.as_raw_nonzero().get();
+        OciState::new(self.state.id.as_str(), status, pid, self.bundle, &self.spec.annotations)
+    }
+}

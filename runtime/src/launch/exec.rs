@@ -1,0 +1,141 @@
+//! Another process in a running container.
+
+use std::ffi::CString;
+
+use dhow_linux::clone::NamespaceFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use super::dialogue::{Dialogue, Partner};
+use super::foreground::Foreground;
+use super::spawn::{Child, Plan, spawn};
+use super::{Connection, LaunchError, limits, stdio};
+use crate::container::{Container, ContainerError, OciState, Status};
+use crate::init::{self, ExecSetup, Task, number_list};
+use crate::spec::{NamespaceKind, Process, Spec};
+
+/// What `exec` asks for.
+#[derive(Debug)]
+pub(crate) struct Execution<'a> {
+    /// Where.
+    pub(crate) container: &'a Container,
+    /// The container's configuration.
+    pub(crate) spec: &'a Spec,
+    /// What.
+    pub(crate) process: &'a Process,
+    /// How it is connected.
+    pub(crate) connection: Connection,
+    /// Sub-cgroups by controller (`""`: cgroup2, or all).
+    pub(crate) cgroups: Vec<(String, String)>,
+    /// Whether cgroups may fail.
+    pub(crate) rootless_cgroups: bool,
+}
+
+/// Runs a process in a container; in the foreground also waits for its end. Gives the exit status.
+pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
+    let Execution { container, spec, process, connection, .. } = &execution;
+    connection.check(process.terminal)?;
+    let pid = container.init().ok_or(ContainerError::NotRunning)?;
+    let init = pidfd_open(pid, PidfdFlags::empty()).map_err(LaunchError::call("pidfd_open"))?;
+    if container.init() != Some(pid) {
+        return Err(ContainerError::NotRunning.into());
+    }
+    let mut task = Task::new(process, &spec.linux)?;
+    task.sets_groups = rustix::process::geteuid().is_root();
+    if !container.state.no_new_keyring {
+        let name = CString::new(format!("_ses.{}", container.state.id)).unwrap_or_default();
+        task.keyring = Some(init::Keyring { name, permission: None });
+    }
+    let foreground = Foreground::prepare(connection, false)?;
+    let terminal = stdio::connect_task(&mut task, connection)?;
+    let join = container.cgroup.join_below(|controller| sub_cgroup(&execution.cgroups, controller))?;
+    let kinds = NamespaceKind::ALL.into_iter().filter(|kind| spec.has(*kind));
+    let namespaces = kinds.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
+    let (initial, last) = affinity(process)?;
+    if let Some(cpus) = &initial {
+        // The child inherits it until it is in the container's cgroup.
+        dhow_linux::sched::set_affinity(0, cpus)
+            .map_err(LaunchError::call("error setting initial CPU affinity"))?;
+    }
+    let plan = Plan {
+        pid: spec.has(NamespaceKind::Pid).then(|| pid_namespace(pid)).transpose()?,
+        cgroup: join.unified().map(|cgroup| cgroup.try_clone_to_owned()).transpose().unwrap_or_default(),
+        ..Plan::default()
+    };
+    let setup = ExecSetup {
+        init,
+        namespaces,
+        user_namespace: spec.has(NamespaceKind::User),
+        join,
+        must_join: !execution.rootless_cgroups,
+        affinity: last.or(initial),
+        task,
+    };
+    let child = spawn(plan, move |channel| init::exec(setup, channel))?;
+    let mut partner = Executor { execution: &execution, child: &child };
+    let dialogue =
+        Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
+    let done =
+        dialogue.hold(&mut partner).and_then(|()| connection.write_pid(child.pid.as_raw_nonzero().get()));
+    if let Err(error) = done {
+        let _ = rustix::process::pidfd_send_signal(&child.handle, rustix::process::Signal::KILL);
+        return Err(error);
+    }
+    if connection.detach {
+        return Ok(0);
+    }
+    foreground.wait(&child, terminal)
+}
+
+/// The sub-cgroup for `controller`, from `--cgroup`.
+fn sub_cgroup(asked: &[(String, String)], controller: &str) -> Option<String> {
+    let found = asked.iter().find(|(name, _)| name == controller || name.is_empty());
+    found.map(|(_, path)| path.clone())
+}
+
+fn pid_namespace(pid: rustix::process::Pid) -> Result<std::os::fd::OwnedFd, LaunchError> {
+    let path = format!("/proc/{}/ns/pid", pid.as_raw_nonzero());
+    rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| dhow_linux::file::PathError::at("open", &path)(error.into()).into())
+}
+
+type Cpus = Option<Vec<u64>>;
+
+fn affinity(process: &Process) -> Result<(Cpus, Cpus), LaunchError> {
+    let Some(affinity) = &process.exec_cpu_affinity else { return Ok((None, None)) };
+    let parse = |what: &str, text: &str| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let cpus = number_list(text).filter(|mask| !mask.is_empty());
+        cpus.map(Some).ok_or_else(|| LaunchError::Usage(format!("bad CPUAffinity.{what}: {text:?}")))
+    };
+    Ok((parse("Initial", &affinity.initial)?, parse("Final", &affinity.last)?))
+}
+
+/// What the parent does when the new process asks.
+struct Executor<'a> {
+    execution: &'a Execution<'a>,
+    child: &'a Child,
+}
+
+impl Partner for Executor<'_> {
+    fn mounted(&mut self) -> Result<(), LaunchError> {
+        Ok(())
+    }
+
+    fn ready(&mut self) -> Result<(), LaunchError> {
+        let process = self.execution.process;
+        // A process document without limits means those of the container.
+        let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());
+        let limits = if process.rlimits.is_empty() { own.unwrap_or_default() } else { &process.rlimits };
+        limits::set_rlimits(self.child.pid, limits)
+    }
+
+    fn oci_state(&self, _: Status) -> OciState<'_> {
+        let state = &self.execution.container.state;
+        let pid = state.init.map_or(0, |init| init.pid);
+        let annotations = &self.execution.spec.annotations;
+        OciState::new(state.id.as_str(), Status::Running, pid, &state.bundle, annotations)
+    }
+}

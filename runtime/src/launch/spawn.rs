@@ -1,0 +1,158 @@
+//! One clone3 in the right place: namespaces that are joined before a process exists (PID, time), and the helper that
+//! a joined user namespace needs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+
+use dhow_linux::clone::{self, NamespaceFlags, Options, Side};
+use dhow_linux::file::PathError;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Gid, Pid, PidfdFlags, Uid, WaitOptions};
+
+use super::LaunchError;
+use crate::init::sync::{Channel, Message, pair};
+use crate::spec::TimeOffset;
+
+/// A child that was made.
+#[derive(Debug)]
+pub(super) struct Child {
+    /// Its pid, as this process sees it.
+    pub(super) pid: Pid,
+    /// Its pidfd.
+    pub(super) handle: OwnedFd,
+    /// The way to talk to it.
+    pub(super) channel: Channel,
+}
+
+/// Where a child is made.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Namespaces it gets.
+    pub(super) namespaces: NamespaceFlags,
+    /// A user namespace that it joins: the new ones must belong to that.
+    pub(super) user: Option<OwnedFd>,
+    /// A PID namespace that it is born into.
+    pub(super) pid: Option<OwnedFd>,
+    /// Clocks of the new time namespace that it is born into.
+    pub(super) time_offsets: Option<BTreeMap<String, TimeOffset>>,
+    /// The cgroup2 directory that it is born into.
+    pub(super) cgroup: Option<OwnedFd>,
+}
+
+/// Makes a child that runs `body`, which does not come back.
+pub(super) fn spawn(plan: Plan, body: impl FnOnce(Channel)) -> Result<Child, LaunchError> {
+    let (ours, theirs) = pair().map_err(LaunchError::call("socketpair"))?;
+    if plan.user.is_some() {
+        return spawn_through_helper(plan, ours, theirs, body);
+    }
+    let restore = enter_for_children(&plan)?;
+    let options = Options {
+        namespaces: plan.namespaces,
+        cgroup: plan.cgroup.as_ref().map(AsFd::as_fd),
+        sibling: false,
+    };
+    match clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))? {
+        Side::Child => {
+            drop(ours);
+            body(theirs);
+            dhow_linux::exec::exit_now(255)
+        }
+        Side::Parent { pid, pidfd } => {
+            drop(theirs);
+            for (namespace, flag) in restore {
+                clone::join(namespace.as_fd(), flag)
+                    .map_err(LaunchError::call("return to the own namespace"))?;
+            }
+            Ok(Child { pid, handle: pidfd, channel: ours })
+        }
+    }
+}
+
+/// Sets what children are born into; gives the way back.
+fn enter_for_children(plan: &Plan) -> Result<Vec<(OwnedFd, NamespaceFlags)>, LaunchError> {
+    let own = |name: &str| {
+        let path = format!("/proc/self/ns/{name}");
+        rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| PathError::at("open", &path)(error.into()))
+    };
+    let mut restore = Vec::new();
+    if let Some(pid) = &plan.pid {
+        restore.push((own("pid")?, NamespaceFlags::PID));
+        clone::join(pid.as_fd(), NamespaceFlags::PID).map_err(LaunchError::call("join the PID namespace"))?;
+    }
+    if let Some(offsets) = &plan.time_offsets {
+        restore.push((own("time")?, NamespaceFlags::TIME));
+        clone::unshare(NamespaceFlags::TIME).map_err(LaunchError::call("unshare the time namespace"))?;
+        let mut text = String::new();
+        for (clock, TimeOffset { secs, nanosecs }) in offsets {
+            let _ = writeln!(text, "{clock} {secs} {nanosecs}");
+        }
+        if !text.is_empty() {
+            let path = "/proc/self/timens_offsets";
+            rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                .and_then(|file| rustix::io::write(&file, text.as_bytes()))
+                .map_err(|error| PathError::at("write", path)(error.into()))?;
+        }
+    }
+    Ok(restore)
+}
+
+/// A joined user namespace takes the rights over everything else away, so a helper joins it and makes the child as its
+/// sibling: this process stays what it is and is the parent all the same.
+fn spawn_through_helper(
+    mut plan: Plan,
+    ours: Channel,
+    theirs: Channel,
+    body: impl FnOnce(Channel),
+) -> Result<Child, LaunchError> {
+    let (listen, tell) = pair().map_err(LaunchError::call("socketpair"))?;
+    match clone::clone3(&Options::default()).map_err(LaunchError::call("unable to start init: clone3"))? {
+        Side::Child => {
+            drop((ours, listen));
+            match help(&mut plan) {
+                Ok(Side::Child) => {
+                    drop(tell);
+                    body(theirs);
+                    dhow_linux::exec::exit_now(255)
+                }
+                Ok(Side::Parent { pid, .. }) => {
+                    drop(tell.send(&Message::Pid(pid.as_raw_nonzero().get())));
+                }
+                Err(error) => drop(tell.send(&Message::Failed(crate::error::chain(&error)))),
+            }
+            dhow_linux::exec::exit_now(0)
+        }
+        Side::Parent { pid: helper, .. } => {
+            drop((theirs, tell));
+            let answer = listen.receive().map_err(LaunchError::call("sync with the container"))?;
+            rustix::process::waitpid(Some(helper), WaitOptions::empty())
+                .map_err(LaunchError::call("wait for the helper"))?;
+            let pid = match answer {
+                Some(Message::Pid(pid)) => Pid::from_raw(pid),
+                Some(Message::Failed(text)) => return Err(LaunchError::Init(text)),
+                _ => None,
+            };
+            let pid = pid.ok_or_else(|| LaunchError::Init("the helper process died".to_owned()))?;
+            let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+                .map_err(LaunchError::call("pidfd_open"))?;
+            Ok(Child { pid, handle, channel: ours })
+        }
+    }
+}
+
+/// In the helper: into the user namespace, then clone.
+fn help(plan: &mut Plan) -> Result<Side, LaunchError> {
+    if let Some(user) = plan.user.take() {
+        clone::join(user.as_fd(), NamespaceFlags::USER)
+            .map_err(LaunchError::call("join the user namespace"))?;
+        let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+        rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(LaunchError::call("setresgid"))?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(LaunchError::call("setresuid"))?;
+    }
+    // No way back is needed: the helper ends after this.
+    drop(enter_for_children(plan)?);
+    let options =
+        Options { namespaces: plan.namespaces, cgroup: plan.cgroup.as_ref().map(AsFd::as_fd), sibling: true };
+    clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))
+}

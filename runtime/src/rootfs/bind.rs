@@ -1,0 +1,83 @@
+//! Bind mounts: a detached copy of the source's mount, given its flags, then moved into place.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use dhow_linux::mount::{
+    Attributes, Depth, NO_DEV, NO_DIRATIME, NO_EXEC, NO_SUID, NO_SYMFOLLOW, READ_ONLY, clone_tree,
+    map_owners, move_onto, set_attributes,
+};
+use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
+
+use super::target::{Missing, OnProc};
+use super::{MountFailure, Options, Prepared, Rootfs, change_propagation};
+use crate::spec::Mount;
+
+/// statfs's magic number of procfs.
+const PROC_MAGIC: i64 = 0x9fa0;
+/// What a bind mount loses when the caller names any flag of its own, as with `mount --bind -o`.
+const CLEARABLE: u64 = READ_ONLY | NO_SUID | NO_DEV | NO_EXEC | NO_DIRATIME | NO_SYMFOLLOW;
+
+impl Rootfs<'_> {
+    /// Makes a bind mount.
+    pub(super) fn bind(
+        &self,
+        mount: &Mount,
+        options: &Options,
+        prepared: &mut Prepared,
+    ) -> Result<(), MountFailure> {
+        let depth = options.bind.unwrap_or(Depth::One);
+        let tree = match prepared.tree.take() {
+            Some(tree) => tree,
+            None => {
+                clone_tree(CWD, Path::new(&mount.source), depth).map_err(MountFailure::call("open_tree"))?
+            }
+        };
+        if let Some(mapping) = &prepared.mapping {
+            let depth = options.mapped.unwrap_or(Depth::One);
+            map_owners(tree.as_fd(), mapping.as_fd(), depth)
+                .map_err(MountFailure::call("failed to set MOUNT_ATTR_IDMAP on mount"))?;
+        }
+        let target = self.bind_target(&mount.destination, &tree)?;
+        if options.flagged {
+            give_flags(tree.as_fd(), options.own).map_err(|error| MountFailure::Flags(Box::new(error)))?;
+        }
+        if let Some(recursive) = options.recursive {
+            set_attributes(tree.as_fd(), recursive, Depth::Tree)
+                .map_err(MountFailure::call("set recursive attributes"))?;
+        }
+        move_onto(&tree, &target).map_err(MountFailure::call("move_mount"))?;
+        for (flags, depth) in &options.propagation {
+            change_propagation(tree.as_fd(), *flags, *depth)
+                .map_err(MountFailure::call("change mount propagation"))?;
+        }
+        Ok(())
+    }
+
+    fn bind_target(&self, destination: &str, tree: &OwnedFd) -> Result<OwnedFd, MountFailure> {
+        let stat = rustix::fs::fstat(tree).map_err(MountFailure::call("fstat"))?;
+        let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let missing = if folder { Missing::Folder } else { Missing::File };
+        let system = rustix::fs::fstatfs(tree).map_err(MountFailure::call("fstatfs"))?;
+        let proc = if system.f_type == PROC_MAGIC { OnProc::Allowed } else { OnProc::Refused };
+        self.target(destination, missing, proc)
+    }
+
+    /// Bind mounts `source` of the host onto an opened target.
+    pub(super) fn bind_onto(source: &Path, target: &OwnedFd) -> Result<(), MountFailure> {
+        let tree = clone_tree(CWD, source, Depth::One).map_err(MountFailure::call("open_tree"))?;
+        move_onto(&tree, target).map_err(MountFailure::call("move_mount"))
+    }
+}
+
+/// Exactly the asked flags; where the source's owner locked some, those stay as well.
+fn give_flags(tree: BorrowedFd<'_>, asked: Attributes) -> Result<(), MountFailure> {
+    let exact = Attributes { clear: asked.clear | (CLEARABLE & !asked.set), ..asked };
+    match set_attributes(tree, exact, Depth::One) {
+        Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+            set_attributes(tree, asked, Depth::One).map_err(MountFailure::Locked)
+        }
+        other => other.map_err(MountFailure::call("mount_setattr")),
+    }
+}
