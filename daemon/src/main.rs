@@ -8,6 +8,7 @@ mod event;
 mod http;
 mod identifier;
 mod listen;
+mod network;
 mod options;
 mod pidfile;
 mod supervisor;

@@ -53,7 +53,9 @@ impl Bundle {
 
 const CAPABILITIES: &[&str] = &["CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID"];
 
-fn spec(cgroup: &str, script: &str) -> Value {
+/// A spec that runs `sh -c script` in the cgroup at this absolute path, its root file system in `rootfs`.
+#[must_use]
+pub fn spec(cgroup: &str, script: &str) -> Value {
     let mount = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
     json!({
         "ociVersion": "1.2.0",

@@ -6,6 +6,7 @@
 pub mod binaries;
 pub mod bundle;
 pub mod busybox;
+pub mod client;
 pub mod host;
 pub mod image;
 pub mod peers;

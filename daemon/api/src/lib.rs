@@ -11,8 +11,12 @@ pub mod decode;
 pub mod endpoint;
 pub mod event;
 pub mod exec;
+pub mod image;
+pub mod message;
 pub mod mount;
+pub mod network;
 pub mod system;
+pub mod volume;
 
 use serde::{Deserialize, Serialize};
 

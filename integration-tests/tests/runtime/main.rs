@@ -2,6 +2,7 @@
 //!
 //! `RUNTIME=/usr/bin/runc cargo test --test runtime` proves the tests themselves against a peer.
 
+mod attacks;
 mod exec;
 mod failures;
 mod hooks;

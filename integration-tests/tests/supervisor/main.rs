@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The supervisor by its gRPC services: what clients of containerd rely on.
+
+mod content;
+mod leases;
+mod snapshots;
+mod tasks;

@@ -3,6 +3,8 @@
 //! The child is a copy of the caller (no shared memory), so it may run ordinary code, as long as the caller had one
 //! thread: otherwise a lock held by another thread would stay locked for ever in the copy. [`clone3`] checks that.
 
+#![expect(unsafe_code, reason = "clone3(2) and setns(2) by flags have no safe wrapper")]
+
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 

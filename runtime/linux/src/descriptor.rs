@@ -1,5 +1,7 @@
 //! Descriptors by number: those that a caller passed on, and those that must not pass on.
 
+#![expect(unsafe_code, reason = "descriptors by number have no owner")]
+
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 

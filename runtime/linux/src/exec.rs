@@ -1,6 +1,8 @@
 //! execve(2), as the last act of a container's first code. The program starts with SIGPIPE as it expects it, which Rust's
 //! start-up ignores.
 
+#![expect(unsafe_code, reason = "execve(2) takes raw arrays")]
+
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};

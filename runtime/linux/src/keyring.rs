@@ -1,5 +1,7 @@
 //! Session keyrings (keyctl(2)).
 
+#![expect(unsafe_code, reason = "keyctl(2) has no safe wrapper")]
+
 use std::ffi::CStr;
 use std::io;
 

@@ -3,7 +3,6 @@
 //! Owns: calls that nix and rustix lack or get wrong, wrapped so that a safe caller cannot misuse them, and the
 //! one way documents reach a disk ([`mod@file`]). Does not own: any decision about containers.
 //! Everything here returns at once with the kernel's answer; nothing logs.
-#![expect(unsafe_code, reason = "the one crate where it is allowed: each block says why it holds")]
 
 pub mod bpf;
 pub mod clone;
@@ -19,4 +18,6 @@ pub mod sched;
 pub mod seccomp;
 pub mod session;
 pub mod signal;
+pub mod sleeper;
+pub mod spawn;
 pub mod trace;

@@ -1,5 +1,7 @@
 //! The loopback interface of a new network namespace: present, but down until somebody raises it.
 
+#![expect(unsafe_code, reason = "the interface ioctls have no safe wrapper")]
+
 use std::io;
 use std::os::fd::AsRawFd;
 

@@ -3,6 +3,8 @@
 //! Everything else of the new mount API (open_tree, fsopen, fsmount, move_mount) is rustix's; [`move_onto`] and
 //! [`clone_tree`] only name the usual combination of flags.
 
+#![expect(unsafe_code, reason = "mount_setattr(2) has no safe wrapper")]
+
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

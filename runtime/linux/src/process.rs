@@ -40,18 +40,6 @@ impl Stat {
     }
 }
 
-/// Sends signal `number` to `pid`, also one that has no name (0 only asks whether it is there).
-///
-/// # Errors
-/// When there is no such process, or it is not ours to signal.
-pub fn signal(pid: Pid, number: i32) -> io::Result<()> {
-    // SAFETY: integers only.
-    match unsafe { libc::kill(pid.as_raw_nonzero().get(), number) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! Scheduling: policy (sched_setattr), I/O priority, memory policy, execution domain.
 
+#![expect(unsafe_code, reason = "these calls have no safe wrapper")]
+
 use std::io;
 use std::os::raw::c_long;
 

@@ -19,6 +19,9 @@ impl Manager {
     pub(crate) fn create(&mut self, resources: Option<&LinuxResources>) -> Result<(), CgroupError> {
         self.refuse_used()?;
         let alone = self.is_v2();
+        if let Some(unit) = &mut self.unit {
+            unit.start(resources, alone)?;
+        }
         let mut made = Vec::with_capacity(self.hierarchies.len());
         for hierarchy in std::mem::take(&mut self.hierarchies) {
             match hierarchy.make(resources, alone) {

@@ -7,6 +7,7 @@ use dhow_linux::file::PathError;
 
 use super::device::DeviceError;
 use super::limit::LimitError;
+use super::systemd::SystemdError;
 
 /// An operation on a container's cgroups failed.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,9 @@ pub(crate) enum CgroupError {
         /// The cgroup.
         path: PathBuf,
     },
+    /// systemd refused.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
 }
 
 impl CgroupError {

@@ -24,6 +24,8 @@ mod limit;
 mod oom;
 mod process;
 mod remove;
+mod stats;
+mod systemd;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,8 +34,10 @@ pub(crate) use self::directory::Directory;
 pub(crate) use self::error::CgroupError;
 pub(crate) use self::join::Join;
 pub(crate) use self::oom::{OomEvent, OomWatch};
+pub(crate) use self::stats::Stats;
 
 use self::layout::{Layout, clean, join_inner};
+use self::systemd::Unit;
 
 /// Which interface a directory's control files follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +61,8 @@ struct Hierarchy {
 #[derive(Debug, Clone)]
 pub(crate) struct Manager {
     hierarchies: Vec<Hierarchy>,
+    /// The systemd unit that owns the directories, when the systemd driver was asked for.
+    unit: Option<Unit>,
     /// Permission errors are not failures unless the user asked for a path or a limit.
     tolerant: bool,
 }
@@ -81,7 +87,22 @@ impl Manager {
         }
         let layout = Layout::detect()?;
         let hierarchies = place(&layout, &inner)?;
-        Ok(Self { hierarchies, tolerant: false })
+        Ok(Self { hierarchies, unit: None, tolerant: false })
+    }
+
+    /// The cgroups of container `id` as a transient scope of systemd; `cgroups_path` is `slice:prefix:name`.
+    ///
+    /// # Errors
+    /// When the path has another form, or no hierarchy is mounted.
+    pub(crate) fn with_systemd(
+        cgroups_path: Option<&Path>,
+        id: &str,
+        rootless: bool,
+    ) -> Result<Self, CgroupError> {
+        let unit = Unit::parse(cgroups_path, id, rootless)?;
+        let inner = unit.path()?;
+        let hierarchies = place(&Layout::detect()?, &inner)?;
+        Ok(Self { hierarchies, unit: Some(unit), tolerant: false })
     }
 
     /// The same cgroups as earlier, from the state document ([`Self::paths`]).
@@ -103,7 +124,7 @@ impl Manager {
             let top = top.cloned().unwrap_or_else(|| path.clone());
             hierarchies.push(Hierarchy { version, controllers, top, path: path.clone() });
         }
-        Ok(Self { hierarchies, tolerant: false })
+        Ok(Self { hierarchies, unit: None, tolerant: false })
     }
 
     /// Takes permission errors at creating and joining as "no cgroup there": for rootless callers who asked for no
@@ -111,6 +132,24 @@ impl Manager {
     pub(crate) fn tolerant(mut self, tolerant: bool) -> Self {
         self.tolerant = tolerant;
         self
+    }
+
+    /// Names the systemd unit again after [`Self::from_paths`].
+    pub(crate) fn in_unit(mut self, name: Option<&str>) -> Self {
+        self.unit = name.map(Unit::named);
+        self
+    }
+
+    /// The systemd unit, when one owns the container.
+    pub(crate) fn unit_name(&self) -> Option<&str> {
+        self.unit.as_ref().map(Unit::name)
+    }
+
+    /// To be called once the container's first process is inside: what kept the cgroups alive for it leaves.
+    pub(crate) fn settle(&mut self) {
+        if let Some(unit) = &mut self.unit {
+            unit.settle();
+        }
     }
 
     /// Controller to directory, as runc's state document has it: `""` is cgroup2.

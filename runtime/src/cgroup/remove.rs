@@ -23,6 +23,10 @@ impl Manager {
             let removed = remove_patiently(&hierarchy.path);
             result = result.and(removed);
         }
+        if let Some(unit) = &self.unit {
+            let stopped = unit.stop().map_err(CgroupError::from);
+            result = result.and(stopped);
+        }
         result
     }
 }

@@ -45,7 +45,8 @@ impl Container {
     /// Sends a signal that has no name: 0, which only asks, or a real-time one.
     pub(crate) fn signal_number(&self, number: i32) -> Result<(), ContainerError> {
         let pid = self.init().ok_or(ContainerError::NotRunning)?;
-        dhow_linux::process::signal(pid, number).map_err(ContainerError::Signal)
+        let pid = nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get());
+        dhow_linux::signal::send(pid, number).map_err(|error| ContainerError::Signal(error.into()))
     }
 
     /// Freezes all of it.

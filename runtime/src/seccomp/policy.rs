@@ -105,8 +105,10 @@ impl Policy {
         if self.machine != Machine::X86 {
             return;
         }
-        // The arguments lie behind a pointer there, where no filter can look.
-        if let Some((number, first)) = multiplexed(name).filter(|_| rules.iter().all(Vec::is_empty)) {
+        // The arguments lie behind a pointer there, where no filter can look: what forbids some forbids all, what allows
+        // some allows none.
+        let applies = rules.iter().all(Vec::is_empty) || !matches!(action, ALLOW | LOG);
+        if let Some((number, first)) = multiplexed(name).filter(|_| applies) {
             let comparison = Comparison::Equal { negated: false };
             let select = Condition { argument: 0, comparison, mask: u64::MAX, value: first };
             self.decide(number, &[vec![select]], action);
@@ -168,8 +170,9 @@ fn condition(argument: &LinuxSeccompArg) -> Condition {
     };
     let (comparison, mask, value) = match argument.op() {
         ScmpCmpMaskedEq => {
-            let value = argument.value_two().unwrap_or(0);
-            (Comparison::Equal { negated: false }, argument.value(), value)
+            // Bits beyond the mask never counted, so profiles may have some.
+            let mask = argument.value();
+            (Comparison::Equal { negated: false }, mask, argument.value_two().unwrap_or(0) & mask)
         }
         ScmpCmpEq => (Comparison::Equal { negated: false }, u64::MAX, argument.value()),
         ScmpCmpNe => (Comparison::Equal { negated: true }, u64::MAX, argument.value()),

@@ -131,6 +131,9 @@ fn sockets_of_old_x86_programs_follow_the_same_rule() {
     assert_eq!(run(&program, multiplexed(2)), ALLOW);
     assert_eq!(run(&program, multiplexed(3)), DENY);
     assert_eq!(run(&program, call("bind", Machine::X86, [0; 6])), ALLOW);
+    let some = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],"syscalls":[{"names":["socket"],
+        "action":"SCMP_ACT_ERRNO","args":[{"index":0,"value":38,"op":"SCMP_CMP_EQ"}]}]}"#;
+    assert_eq!(run(&native(some), multiplexed(1)), DENY, "which family it asks for cannot be seen");
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn evaluate(profile: &LinuxSeccomp, machine: Machine, call: Call) -> u32 {
             LinuxSeccompOperator::ScmpCmpEq => actual == value,
             LinuxSeccompOperator::ScmpCmpGe => actual >= value,
             LinuxSeccompOperator::ScmpCmpGt => actual > value,
-            LinuxSeccompOperator::ScmpCmpMaskedEq => actual & value == two,
+            LinuxSeccompOperator::ScmpCmpMaskedEq => actual & value == two & value,
         }
     };
     let default = profile.default_action().as_u32(profile.default_errno_ret());

@@ -16,6 +16,9 @@ mod unified;
 
 use oci_spec::runtime::LinuxResources;
 
+pub(super) use self::cpu::weight;
+pub(super) use self::memory::swap_v2;
+
 use super::{CgroupError, Directory, Hierarchy, Manager, Version, device};
 
 /// A limit that is refused before or after the kernel saw it.
@@ -174,6 +177,9 @@ impl Manager {
     /// # Errors
     /// When the kernel or a rule of the limit refuses; limits before it are set then.
     pub(crate) fn update(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        if let Some(unit) = &self.unit {
+            unit.update(resources, self.is_v2())?;
+        }
         Limits::of(self).set(resources)
     }
 }

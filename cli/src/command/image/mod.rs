@@ -1,0 +1,15 @@
+//! `image …`, and the short names of its commands.
+
+pub(crate) mod import;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod pull;
+pub(crate) mod rm;
+pub(crate) mod tag;
+
+use crate::client::query::escape_path;
+
+/// The path of `verb` of an image.
+fn path(image: &str, verb: &str) -> String {
+    format!("/images/{}/{verb}", escape_path(image))
+}

@@ -1,0 +1,158 @@
+//! Attacks from a hostile image, a hostile process or a hostile moment. Each performs the attack.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use dhow_integration_tests::binaries;
+use dhow_integration_tests::process::{eventually, run, wait};
+use dhow_integration_tests::runtime::Runtime;
+use serde_json::json;
+
+/// CVE-2019-5736: a process of the container opens the runtime through `/proc/PID/exe` and writes to it.
+#[test]
+fn the_runtime_is_not_overwritten_from_inside() {
+    let runtime = Runtime::new();
+    let copy = runtime.host().path("runtime-copy");
+    fs::copy(binaries::runtime(), &copy).expect("copy the runtime");
+    let before = fs::read(&copy).expect("read the copy");
+    let id = runtime.id("exe");
+    let script =
+        "while :; do for exe in /proc/[0-9]*/exe; do echo overwritten > $exe; done 2>/dev/null; done";
+    runtime.create(&id, &runtime.bundle("exe", script));
+    runtime.call(&["start", &id]).ok();
+    let root = runtime.host().path("runtime");
+    for _ in 0..10 {
+        let exec = |program: &str| {
+            let mut command = Command::new(&copy);
+            run(command.arg("--root").arg(&root).args(["exec", &id, program]));
+        };
+        exec("/bin/true");
+        exec("/proc/self/exe");
+    }
+    assert!(fs::read(&copy).expect("read the copy") == before, "the runtime was overwritten");
+}
+
+/// CVE-2024-21626: a working directory that is a descriptor of the host leaked into the container.
+#[test]
+fn a_working_directory_cannot_be_a_leaked_descriptor() {
+    let runtime = Runtime::new();
+    for fd in 3..20 {
+        let mut bundle =
+            runtime.bundle(&format!("cwd{fd}"), "cat ../../../../../../etc/hostname /etc/os-release; ls ..");
+        bundle.spec["process"]["cwd"] = json!(format!("/proc/self/fd/{fd}"));
+        bundle.save();
+        let done = runtime.run(&runtime.id("cwd"), &bundle);
+        let host = fs::read_to_string("/etc/os-release").expect("the host's release");
+        assert!(
+            !done.stdout.contains(&host) && !done.stdout.contains("rootfs"),
+            "descriptor {fd}: {}",
+            done.stdout
+        );
+    }
+}
+
+/// CVE-2026-41579: `/dev` of the image is a symlink, and the runtime makes its devices there.
+#[test]
+fn devices_are_not_made_through_a_symlink() {
+    let runtime = Runtime::new();
+    let victim = runtime.host().folder("victim");
+    let mut bundle = runtime.bundle("dev", "true");
+    fs::remove_dir(bundle.rootfs("dev")).expect("remove /dev");
+    symlink(&victim, bundle.rootfs("dev")).expect("a hostile link");
+    let mounts = bundle.spec["mounts"].as_array_mut().expect("mounts");
+    mounts.retain(|mount| !mount["destination"].as_str().is_some_and(|target| target.starts_with("/dev")));
+    bundle.save();
+    drop(runtime.run(&runtime.id("dev"), &bundle));
+    assert_eq!(fs::read_dir(&victim).expect("list").count(), 0, "something was made on the host");
+}
+
+/// CVE-2026-30892 and its kin: the passwd of the image is a pipe that never ends, or a link to the host.
+#[test]
+fn a_hostile_passwd_neither_hangs_nor_tells() {
+    let runtime = Runtime::new();
+    for (name, hostile) in [("pipe", None), ("link", Some("/etc/passwd")), ("device", Some("/dev/zero"))] {
+        let bundle = runtime.bundle(name, "echo $HOME");
+        let passwd = bundle.rootfs("etc/passwd");
+        fs::remove_file(&passwd).expect("remove passwd");
+        match hostile {
+            Some(target) => symlink(target, &passwd).expect("link"),
+            None => run(Command::new("mkfifo").arg(&passwd)).ok().clear(),
+        }
+        let done = runtime.run(&runtime.id(name), &bundle);
+        assert!(
+            done.code != 0 || done.stdout == "/\n" || done.stdout == "/root\n",
+            "{name}: {}",
+            done.stdout
+        );
+    }
+}
+
+/// A mount whose target goes through `..` and links of the image must stay below its root.
+#[test]
+fn mount_targets_stay_below_the_root() {
+    let runtime = Runtime::new();
+    let victim = runtime.host().folder("victim");
+    let mut bundle = runtime.bundle("dots", "true");
+    symlink("../../../../../../../..", bundle.rootfs("up")).expect("a hostile link");
+    let target = format!("/up{}", victim.display());
+    let mounts = bundle.spec["mounts"].as_array_mut().expect("mounts");
+    mounts.push(json!({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": []}));
+    bundle.save();
+    drop(runtime.run(&runtime.id("dots"), &bundle));
+    let made_inside = bundle.rootfs(victim.strip_prefix("/").expect("absolute").to_str().expect("UTF-8"));
+    assert!(made_inside.exists(), "the target was made inside the root");
+    assert_eq!(fs::read_dir(&victim).expect("list").count(), 0);
+}
+
+#[test]
+fn a_spec_that_is_no_spec_is_refused() {
+    let runtime = Runtime::new();
+    let bundle = runtime.bundle("bad", "true");
+    let config = bundle.folder().join("config.json");
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let huge = format!("{{\"ociVersion\":\"1.0.0\",\"annotations\":{{\"a\":\"{}\"}}}}", "x".repeat(80 << 20));
+    for text in ["", "{", "null", "[]", "{\"ociVersion\":\"1.0.0\"}", "\0\0\0", deep.as_str(), huge.as_str()]
+    {
+        fs::write(&config, text).expect("write a bad spec");
+        let done = runtime.run(&runtime.id("bad"), &bundle);
+        assert!(done.code > 0 && done.code < 128, "{}: {}", text.len(), done.stderr);
+        assert!(!done.stderr.is_empty());
+    }
+    assert_eq!(runtime.call(&["list", "-q"]).ok(), "");
+}
+
+#[test]
+fn a_frozen_container_is_killed_and_deleted() {
+    let runtime = Runtime::new();
+    let id = runtime.id("frozen");
+    runtime.create(&id, &runtime.bundle("frozen", "sleep 1000"));
+    runtime.call(&["start", &id]).ok();
+    runtime.call(&["pause", &id]).ok();
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert_ne!(runtime.call(&["state", &id]).code, 0);
+}
+
+/// The runtime dies at any moment of a create: `delete --force` removes whatever there is, and the ID is free again.
+#[test]
+fn a_killed_create_leaves_nothing_that_delete_does_not_remove() {
+    let runtime = Runtime::new();
+    let bundle = runtime.bundle("killed", "sleep 1000");
+    let folder = bundle.folder().to_str().expect("UTF-8");
+    for step in 0..40 {
+        let id = runtime.id("killed");
+        let mut create = runtime.command(&["create", "--bundle", folder, &id]);
+        let mut child =
+            create.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+        std::thread::sleep(Duration::from_micros(step * 300));
+        drop(child.kill());
+        wait(&mut child, Duration::from_secs(10));
+        runtime.call(&["delete", "--force", &id]).ok();
+        assert_ne!(runtime.call(&["state", &id]).code, 0, "killed after {step} steps");
+    }
+    eventually("no process of a killed create is left", || {
+        !runtime.host().leaks().iter().any(|leak| leak.starts_with("process"))
+    });
+    assert_eq!(runtime.run(&runtime.id("killed"), &runtime.bundle("fresh", "exit 4")).code, 4);
+}

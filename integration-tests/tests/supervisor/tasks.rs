@@ -1,0 +1,95 @@
+//! Tasks: codes of refusals, retries after failures, order of events.
+
+use dhow_integration_tests::bundle::spec;
+use dhow_integration_tests::busybox;
+use dhow_integration_tests::client::{Client, Stdio, block_on};
+use dhow_integration_tests::supervisor::Supervisor;
+use dhow_proto::containerd::services::events::v1::SubscribeRequest;
+use dhow_proto::containerd::services::events::v1::events_client::EventsClient;
+use dhow_proto::containerd::services::tasks::v1::{GetRequest, KillRequest};
+use serde_json::json;
+use tonic::Code;
+
+#[test]
+fn a_missing_task_is_not_found() {
+    let supervisor = Supervisor::start();
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        let get = GetRequest { container_id: "ghost".to_owned(), ..GetRequest::default() };
+        assert_eq!(
+            client.tasks().get(client.request(get)).await.expect_err("no task").code(),
+            Code::NotFound
+        );
+        let kill = KillRequest { container_id: "ghost".to_owned(), signal: 9, ..KillRequest::default() };
+        assert_eq!(
+            client.tasks().kill(client.request(kill)).await.expect_err("no task").code(),
+            Code::NotFound
+        );
+        let unnamed = client.tasks().get(tonic::Request::new(GetRequest::default())).await;
+        assert_eq!(unnamed.expect_err("no namespace").code(), Code::FailedPrecondition);
+    });
+}
+
+#[test]
+fn a_create_that_failed_can_be_retried_at_once() {
+    let supervisor = Supervisor::start();
+    let rootfs = supervisor.host().path("rootfs");
+    busybox::tree(&rootfs);
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        let mut spec = spec(&format!("{}/retry", supervisor.host().cgroup()), "exit 5");
+        spec["process"]["args"] = json!(["/no/such/program"]);
+        client.create_container("retry", &spec).await;
+        for _ in 0..2 {
+            let refused = client.create_task("retry", &rootfs, &Stdio::default()).await;
+            let refused = match refused {
+                Err(status) => status,
+                Ok(_) => {
+                    let start = dhow_proto::containerd::services::tasks::v1::StartRequest {
+                        container_id: "retry".to_owned(),
+                        ..Default::default()
+                    };
+                    let refused =
+                        client.tasks().start(client.request(start)).await.expect_err("no such program");
+                    let delete = dhow_proto::containerd::services::tasks::v1::DeleteTaskRequest {
+                        container_id: "retry".to_owned(),
+                    };
+                    client.tasks().delete(client.request(delete)).await.expect("delete what did not start");
+                    refused
+                }
+            };
+            assert!(refused.message().contains("/no/such/program"), "{refused:?}");
+            assert!(!client.has_task("retry").await, "nothing is left");
+        }
+    });
+}
+
+#[test]
+fn events_come_in_the_order_of_a_life() {
+    let supervisor = Supervisor::start();
+    let rootfs = supervisor.host().path("rootfs");
+    busybox::tree(&rootfs);
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        let request = SubscribeRequest { filters: vec!["topic~=^/tasks/".to_owned()] };
+        let mut events = EventsClient::new(client.channel())
+            .subscribe(client.request(request))
+            .await
+            .expect("subscribe")
+            .into_inner();
+        client
+            .create_container("life", &spec(&format!("{}/life", supervisor.host().cgroup()), "exit 3"))
+            .await;
+        client.create_task("life", &rootfs, &Stdio::default()).await.expect("create");
+        client.start("life").await;
+        assert_eq!(client.wait("life").await.exit_status, 3);
+        assert_eq!(client.delete("life").await.exit_status, 3);
+        let mut topics = Vec::new();
+        while topics.last().is_none_or(|topic| topic != "/tasks/delete") {
+            let event = events.message().await.expect("an event").expect("the stream goes on");
+            assert_eq!(event.namespace, dhow_integration_tests::client::NAMESPACE);
+            topics.push(event.topic);
+        }
+        assert_eq!(topics, ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
+    });
+}

@@ -1,0 +1,176 @@
+//! The stdio of one process: from where its input comes, where its output goes, and the copying in between.
+//!
+//! Owns: the pipes or the terminal, the FIFOs, files, logs, sockets and logging process on the other side, and the
+//! futures that copy. Does not own: the process. Nothing here blocks, except writes to regular files.
+//!
+//! ```text
+//! container ─pipe─> pump ─┬─> FIFO (spliced)             FIFO ──────┬─> stdin ─pipe─> container
+//!       or ─pty──> pump   ├─> file                       socket ────┘
+//!                         └─> json-file log + socket
+//! ```
+
+mod attach;
+mod fifo;
+mod log;
+mod logger;
+mod open;
+mod pump;
+mod stdin;
+mod uri;
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub(crate) use attach::Hub;
+use dhow_linux::file::PathError;
+pub(crate) use open::{ChildStdio, Owner, open};
+use pump::Output;
+use rustix::io::Errno;
+use rustix::termios::Winsize;
+use stdin::Stdin;
+
+use crate::reactor::{Changed, Reactor, Watched};
+
+/// The streams of a process, as a request names them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stdio {
+    pub(crate) stdin: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) terminal: bool,
+}
+
+/// One of the two ways out of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// Why the stdio of a process could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IoError {
+    #[error(transparent)]
+    Uri(#[from] uri::UriError),
+    #[error("open stdio")]
+    Open(#[from] PathError),
+    #[error("nobody opened the other end of fifo {0} within 30 seconds")]
+    NoReader(std::path::PathBuf),
+    #[error("stdin cannot come from {0:?}")]
+    Stdin(String),
+    #[error("create stdio pipes")]
+    Pipe(#[source] Errno),
+    #[error("start logging binary {program}")]
+    Logger { program: std::path::PathBuf, source: std::io::Error },
+    #[error("logging binary {0} did not call ready (it may have crashed or exited prematurely)")]
+    LoggerNotReady(std::path::PathBuf),
+}
+
+/// The open stdio of one process.
+#[derive(Debug)]
+pub(crate) struct Io {
+    reactor: Reactor,
+    stdin: Option<Rc<Stdin>>,
+    /// Where a terminal's output goes once the terminal is there.
+    waiting: RefCell<Option<Output>>,
+    console: RefCell<Option<Rc<Watched<OwnedFd>>>>,
+    hubs: Vec<Rc<Hub>>,
+    /// Whether somebody reads a log file and expects it whole when the process is gone.
+    logged: bool,
+    copying: Rc<Copying>,
+}
+
+/// How many outputs are still being copied.
+#[derive(Debug, Default)]
+struct Copying {
+    count: Cell<usize>,
+    changed: Changed,
+}
+
+impl Io {
+    /// Copies between the terminal `master` and where the request wants it.
+    pub(crate) fn start_console(&self, master: OwnedFd) -> Result<(), IoError> {
+        rustix::io::ioctl_fionbio(&master, true).map_err(IoError::Pipe)?;
+        let master = Rc::new(Watched::new(&self.reactor, master).map_err(IoError::Pipe)?);
+        self.console.replace(Some(Rc::clone(&master)));
+        if let Some(output) = self.waiting.take() {
+            self.copying
+                .spawn(&self.reactor, pump::terminal(self.reactor.clone(), Rc::clone(&master), output));
+        }
+        if let Some(stdin) = &self.stdin {
+            stdin.connect(master);
+        }
+        Ok(())
+    }
+
+    /// Sets the size of the terminal, if there is one.
+    pub(crate) fn resize(&self, width: u16, height: u16) -> rustix::io::Result<()> {
+        let size = Winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+        self.console.borrow().as_ref().map_or(Ok(()), |master| rustix::termios::tcsetwinsize(master, size))
+    }
+
+    /// Closes the process's stdin once what came before is written.
+    pub(crate) fn close_stdin(&self) {
+        if let Some(stdin) = &self.stdin {
+            stdin.close();
+        }
+    }
+
+    /// Waits until all output has been copied, but no longer than `limit`; whether it has.
+    pub(crate) async fn drained(&self, limit: Duration) -> bool {
+        let done = self.copying.changed.until(|| (self.copying.count.get() == 0).then_some(()));
+        self.reactor.within(limit, done).await.is_some()
+    }
+
+    /// Whether the output goes to a log that should be whole before the exit is told.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.logged
+    }
+
+    /// Tells everyone attached that the process is over: at once when its output was copied, or after `grace` when
+    /// something that it left behind still holds its stdout.
+    pub(crate) fn end(self: &Rc<Self>, grace: Duration) {
+        if let Some(stdin) = &self.stdin {
+            stdin.abandon();
+        }
+        if !self.hubs.is_empty() {
+            let io = Rc::clone(self);
+            self.reactor.spawn(async move {
+                io.drained(grace).await;
+                io.hubs.iter().for_each(|hub| hub.end());
+            });
+        }
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let Some(stdin) = &self.stdin {
+            stdin.abandon();
+        }
+        self.hubs.iter().for_each(|hub| hub.close());
+    }
+}
+
+impl Copying {
+    fn spawn(self: &Rc<Self>, reactor: &Reactor, pump: impl Future<Output = ()> + 'static) {
+        self.count.set(self.count.get() + 1);
+        let copying = Rc::clone(self);
+        reactor.spawn(async move {
+            pump.await;
+            copying.count.set(copying.count.get() - 1);
+            copying.changed.notify();
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! Unix sockets at paths of any length.
+//!
+//! A socket address holds 107 bytes of path. A longer one is reached through `/proc/self/fd` of its folder.
+
+use std::fs::{DirBuilder, Permissions};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use dhow_linux::file::PathError;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+/// The most bytes of a path in a socket address.
+pub(crate) const PATH_LIMIT: usize = 107;
+
+/// Why a socket could not be made or reached.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} socket {path}")]
+pub(crate) struct SocketError {
+    pub(crate) action: &'static str,
+    pub(crate) path: PathBuf,
+    #[source]
+    pub(crate) source: Errno,
+}
+
+impl SocketError {
+    /// The same as an error of a path.
+    pub(crate) fn into_path_error(self) -> PathError {
+        PathError { action: self.action, path: self.path, source: self.source.into() }
+    }
+}
+
+/// Listens at `path`, for its owner alone; a socket that a dead process left there is replaced.
+pub(crate) fn listen(path: &Path) -> Result<OwnedFd, SocketError> {
+    let failed = |action| move |source| SocketError { action, path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| failed("create folder of")(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    }
+    let socket = new_socket().map_err(failed("create"))?;
+    let bound = with_address(path, |address| rustix::net::bind(&socket, address));
+    let bound = match bound {
+        Err(Errno::ADDRINUSE) if connect(path).is_err() => {
+            remove(path);
+            with_address(path, |address| rustix::net::bind(&socket, address))
+        }
+        other => other,
+    };
+    bound.map_err(failed("bind"))?;
+    let private = std::fs::set_permissions(path, Permissions::from_mode(0o600));
+    private.map_err(|error| failed("chmod")(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    rustix::net::listen(&socket, 64).map_err(failed("listen on"))?;
+    Ok(socket)
+}
+
+/// Connects to the socket at `path`.
+pub(crate) fn connect(path: &Path) -> Result<OwnedFd, SocketError> {
+    let failed = |source| SocketError { action: "connect to", path: path.to_owned(), source };
+    let socket = new_socket().map_err(failed)?;
+    with_address(path, |address| rustix::net::connect(&socket, address)).map_err(failed)?;
+    Ok(socket)
+}
+
+/// Removes the socket at `path`, if it is there.
+pub(crate) fn remove(path: &Path) {
+    drop(std::fs::remove_file(path));
+}
+
+fn new_socket() -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+fn with_address<T>(
+    path: &Path,
+    operation: impl FnOnce(&SocketAddrUnix) -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    if path.as_os_str().len() <= PATH_LIMIT {
+        return operation(&SocketAddrUnix::new(path)?);
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL) };
+    let folder = rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    operation(&SocketAddrUnix::new(short)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_longer_than_an_address_works() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("x".repeat(90)).join("y".repeat(90));
+        let listener = listen(&path).expect("listen");
+        connect(&path).expect("connect");
+        assert!(listen(&path).is_err(), "somebody listens there");
+        drop(listener);
+        listen(&path).expect("a dead socket is replaced");
+    }
+}

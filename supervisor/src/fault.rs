@@ -1,0 +1,43 @@
+//! How a failure crosses the wire: the one way from a domain error to a gRPC status.
+//!
+//! Every error of a domain module says its [`Kind`]; the text is its chain, ended by the words that clients of
+//! containerd take off again when they turn a status back into one of their own errors.
+
+use dhow_proto::error::{Kind, chain};
+use tonic::Status;
+
+/// An error that knows what sort of failure it is.
+pub(crate) trait Fault: std::error::Error + 'static {
+    /// What sort of failure this is.
+    fn kind(&self) -> Kind;
+}
+
+/// The status that tells a client of `error`.
+pub(crate) fn status(error: impl Fault) -> Status {
+    let kind = error.kind();
+    let mut text = chain(&error);
+    if let Some(words) = words(kind) {
+        text.push_str(": ");
+        text.push_str(words);
+    }
+    Status::new(kind.into(), text)
+}
+
+/// The words for `kind` that end a message of containerd.
+fn words(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::InvalidArgument => "invalid argument",
+        Kind::NotFound => "not found",
+        Kind::AlreadyExists => "already exists",
+        Kind::PermissionDenied => "permission denied",
+        Kind::ResourceExhausted => "resource exhausted",
+        Kind::FailedPrecondition => "failed precondition",
+        Kind::Aborted => "aborted",
+        Kind::OutOfRange => "out of range",
+        Kind::Unimplemented => "not implemented",
+        Kind::Unavailable => "unavailable",
+        Kind::DataLoss => "data loss",
+        Kind::Unauthenticated => "unauthenticated",
+        Kind::Canceled | Kind::DeadlineExceeded | Kind::Unknown | Kind::Internal => return None,
+    })
+}

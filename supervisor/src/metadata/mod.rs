@@ -1,0 +1,221 @@
+//! The metadata store: one transactional file for everything that the supervisor must remember.
+//!
+//! Owns: the file, its schema and migrations, and who writes when. Does not own: what records mean; each domain
+//! module declares its own [`Collection`].
+//!
+//! ```text
+//! <root>/metadata.redb, table "metadata": path of names -> protobuf message
+//!
+//! meta/                            Meta            schema version, identity, last sequence
+//! namespace/NS                     namespace::Record
+//! container/NS/ID                  container::Container
+//! image/NS/NAME                    image::Image
+//! content/NS/DIGEST                content::Blob   what NS can see of the blobs on disk
+//! ingest/NS/REF                    content::Ingest a write that has begun
+//! holder/DIGEST/NS                 ()              the namespaces that can see a blob
+//! snapshot/NS/SNAPSHOTTER/KEY      snapshot::Record
+//! child/NS/SNAPSHOTTER/PARENT/KEY  ()              the snapshots that stand on another
+//! lease/NS/ID                      lease::Lease
+//! leased/NS/ID/TYPE/RESOURCE       ()              what a lease holds
+//! collected/SEQUENCE               gc::Collected   what garbage collection removed lately
+//! ```
+//!
+//! Readers see a snapshot and never wait. Writers hand a closure to one thread ([`writer`]), which runs the closures
+//! that wait together in one transaction: a commit for the disk costs one sync however many meet in it. A write
+//! whose subject ends with the boot anyway ([`Durability::Process`]) is not synced: it goes to a journal in the state
+//! directory ([`journal`]), so that it survives `kill -9`, and reaches the disk with the next sync.
+
+pub(crate) mod collection;
+mod journal;
+pub(crate) mod key;
+mod migration;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use collection::Collection;
+pub(crate) use dhow_linux::file::Durability;
+use dhow_linux::file::PathError;
+use dhow_proto::error::Kind;
+use redb::{Database, TableDefinition};
+pub(crate) use transaction::{Snapshot, Transaction, View};
+use writer::Writer;
+
+use crate::fault::Fault;
+
+/// The one table.
+const TABLE: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("metadata");
+/// Memory for pages of the file; the rest stays in the page cache of the kernel.
+const CACHE_BYTES: usize = 2 << 20;
+
+/// What the store knows of itself.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Meta {
+    /// Version of the schema.
+    #[prost(uint32, tag = "1")]
+    pub(crate) version: u32,
+    /// Random name of this store, for its whole life.
+    #[prost(string, tag = "2")]
+    pub(crate) identity: String,
+    /// Number of the last transaction that the journal has seen.
+    #[prost(uint64, tag = "3")]
+    pub(crate) sequence: u64,
+}
+
+/// Where [`Meta`] is.
+pub(crate) const META: Collection<Meta> = Collection::new("meta");
+
+/// A failure of the store itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("read the metadata store")]
+    Read(#[source] Box<redb::Error>),
+    #[error("write to the metadata store")]
+    Write(#[source] Box<redb::Error>),
+    #[error("commit to the metadata store")]
+    Commit(#[source] Arc<redb::Error>),
+    #[error("journal a commit")]
+    Journal(#[source] Arc<PathError>),
+    #[error("decode the record {key} of the metadata store")]
+    Decode { key: String, source: prost::DecodeError },
+    #[error("the metadata store is closed")]
+    Closed,
+}
+
+impl Fault for StoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Decode { .. } => Kind::DataLoss,
+            Self::Closed => Kind::Unavailable,
+            Self::Read(_) | Self::Write(_) | Self::Commit(_) | Self::Journal(_) => Kind::Internal,
+        }
+    }
+}
+
+/// Why a store was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("open metadata store {path}; `dhow-supervisor repair` rebuilds it from what is on disk")]
+    Database { path: PathBuf, source: Box<redb::Error> },
+    #[error("metadata store {path} has version {found}, this binary knows {known}: start the newer one")]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    #[error("prepare metadata store {path}")]
+    Prepare { path: PathBuf, source: StoreError },
+    #[error("read the journal of the metadata store")]
+    Journal(#[source] PathError),
+    #[error("start the writer of the metadata store")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The store; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: Arc<Database>,
+    barrier: Arc<Barrier>,
+    writer: Writer,
+    identity: String,
+}
+
+/// Keys written since a garbage collection began to mark; nothing outside one.
+#[derive(Debug, Default)]
+struct Barrier(Mutex<Option<Vec<Vec<u8>>>>);
+
+impl Barrier {
+    fn add(&self, keys: impl Iterator<Item = Vec<u8>>) {
+        if let Some(written) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            written.extend(keys);
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store at `path`, making it when it is missing, and takes over what its journal at `journal` holds.
+    pub(crate) fn open(path: &Path, journal: &Path) -> Result<Self, OpenError> {
+        let refuse =
+            |source: redb::Error| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(path)
+            .map_err(|error| refuse(error.into()))?;
+        let meta = migration::migrate(&database, path)?;
+        journal::replay(&database, journal, &meta)?;
+        let database = Arc::new(database);
+        let barrier = Arc::new(Barrier::default());
+        let journal = journal::Journal::open(journal, &meta.identity).map_err(OpenError::Journal)?;
+        let writer = Writer::start(database.clone(), barrier.clone(), journal).map_err(OpenError::Thread)?;
+        Ok(Self(Arc::new(Inner { database, barrier, writer, identity: meta.identity })))
+    }
+
+    /// The random name that this store got when it was made.
+    pub(crate) fn identity(&self) -> &str {
+        &self.0.identity
+    }
+
+    /// What is committed now; it does not change while it is held.
+    pub(crate) fn read(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::begin(&self.0.database)
+    }
+
+    /// Runs `work` in a transaction and returns once it will survive what `durability` asks.
+    ///
+    /// `work` runs again when a neighbour in the same commit failed; an error takes back what it wrote.
+    pub(crate) async fn write<R, E>(
+        &self,
+        durability: Durability,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<R, E> + Send + 'static,
+    ) -> Result<R, E>
+    where
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.write_then(durability, work, |_| ()).await
+    }
+
+    /// As [`Store::write`], and calls `then` once committed: also when the caller has gone meanwhile, and in the
+    /// order of the commits. This is where events are published.
+    pub(crate) async fn write_then<R, E>(
+        &self,
+        durability: Durability,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<R, E> + Send + 'static,
+        then: impl FnOnce(&R) + Send + 'static,
+    ) -> Result<R, E>
+    where
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.0.writer.run(durability, work, then).await
+    }
+
+    /// Returns once everything committed so far is on the disk.
+    pub(crate) async fn sync(&self) -> Result<(), StoreError> {
+        self.0.writer.sync().await
+    }
+
+    /// Begins to note the keys that are written, for [`Transaction::written`].
+    pub(crate) fn watch(&self) -> Watch {
+        *self.0.barrier.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        Watch(self.0.barrier.clone())
+    }
+
+    /// Syncs everything to the disk and ends the writer; writes fail from now on.
+    pub(crate) async fn close(&self) {
+        self.0.writer.close().await;
+    }
+}
+
+/// Keys are noted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch(Arc<Barrier>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}

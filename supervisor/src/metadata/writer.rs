@@ -1,0 +1,307 @@
+//! The one writer: a thread that runs waiting closures together and commits them once.
+//!
+//! Of the closures that wait, those for the boot are committed first, without a sync, and answered; then those for
+//! the disk, with one sync for all. A closure that fails after it changed something makes the transaction start
+//! again without it; one that fails before costs its neighbours nothing.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redb::Database;
+use tokio::sync::oneshot;
+
+use super::journal::Journal;
+use super::transaction::Operation;
+use super::{Barrier, Durability, META, Meta, StoreError, TABLE, Transaction};
+
+/// How long a commit for the boot may wait for its sync.
+const SYNC_AFTER: Duration = Duration::from_millis(250);
+/// How many closures one transaction takes at most.
+const BATCH: usize = 256;
+
+/// The way to the writer thread.
+#[derive(Debug)]
+pub(super) struct Writer(Mutex<Option<SyncSender<Message>>>);
+
+enum Message {
+    Run(Durability, Box<dyn Job>),
+    Sync(oneshot::Sender<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A closure and the caller who waits for it.
+trait Job: Send {
+    /// Runs the closure; whether it succeeded.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool;
+    /// Answers the caller: with what the closure returned, or with the failure of the commit.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Pending<F, T, R, E> {
+    work: F,
+    then: T,
+    outcome: Option<Result<R, E>>,
+    caller: oneshot::Sender<Result<R, E>>,
+}
+
+impl<F, T, R, E> Job for Pending<F, T, R, E>
+where
+    F: FnMut(&mut Transaction<'_>) -> Result<R, E> + Send,
+    T: FnOnce(&R) + Send,
+    R: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> bool {
+        self.outcome.insert((self.work)(transaction)).is_ok()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (committed, self.outcome) {
+            (Ok(()), Some(outcome)) | (_, Some(outcome @ Err(_))) => outcome,
+            (Ok(()), None) => Err(StoreError::Closed.into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        if let Ok(value) = &answer {
+            (self.then)(value);
+        }
+        // A caller who gave up has nobody to tell.
+        drop(self.caller.send(answer));
+    }
+}
+
+impl Writer {
+    pub(super) fn start(
+        database: Arc<Database>,
+        barrier: Arc<Barrier>,
+        journal: Journal,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::sync_channel(BATCH);
+        let engine = Engine { database, barrier, journal, unsynced: None };
+        std::thread::Builder::new().name("metadata".into()).spawn(move || engine.serve(&receiver))?;
+        Ok(Self(Mutex::new(Some(sender))))
+    }
+
+    pub(super) async fn run<R, E>(
+        &self,
+        durability: Durability,
+        work: impl FnMut(&mut Transaction<'_>) -> Result<R, E> + Send + 'static,
+        then: impl FnOnce(&R) + Send + 'static,
+    ) -> Result<R, E>
+    where
+        R: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let job = Box::new(Pending { work, then, outcome: None, caller });
+        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queued = match queue {
+            Some(queue) => send(queue, Message::Run(durability, job)).await,
+            None => false,
+        };
+        match answer.await {
+            Ok(outcome) if queued => outcome,
+            _ => Err(StoreError::Closed.into()),
+        }
+    }
+
+    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (done, synced) = oneshot::channel();
+        let queued = match queue {
+            Some(queue) => send(queue, Message::Sync(done)).await,
+            None => false,
+        };
+        match synced.await {
+            Ok(()) if queued => Ok(()),
+            _ => Err(StoreError::Closed),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (done, closed) = oneshot::channel();
+        if let Some(queue) = queue
+            && send(queue, Message::Close(done)).await
+        {
+            drop(closed.await);
+        }
+    }
+}
+
+/// Queues `message`, off this thread when the queue is full; `false` when the writer has ended.
+async fn send(queue: SyncSender<Message>, message: Message) -> bool {
+    match queue.try_send(message) {
+        Ok(()) => true,
+        Err(mpsc::TrySendError::Full(message)) => {
+            crate::blocking::run(move || queue.send(message).is_ok()).await
+        }
+        Err(mpsc::TrySendError::Disconnected(_)) => false,
+    }
+}
+
+struct Engine {
+    database: Arc<Database>,
+    barrier: Arc<Barrier>,
+    journal: Journal,
+    /// When the oldest commit without a sync was made.
+    unsynced: Option<Instant>,
+}
+
+impl Engine {
+    fn serve(mut self, queue: &Receiver<Message>) {
+        while let Some(first) = self.next(queue) {
+            let mut boot: Vec<Box<dyn Job>> = Vec::new();
+            let mut disk: Vec<Box<dyn Job>> = Vec::new();
+            let (mut syncing, mut closing) = (Vec::new(), None);
+            for message in std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok())) {
+                match message {
+                    Message::Run(Durability::Process, job) => boot.push(job),
+                    Message::Run(Durability::Disk, job) => disk.push(job),
+                    Message::Sync(done) => syncing.push(done),
+                    Message::Close(done) => closing = Some(done),
+                }
+                if closing.is_some() || boot.len() + disk.len() >= BATCH {
+                    break;
+                }
+            }
+            self.commit(Durability::Process, boot);
+            self.commit(Durability::Disk, disk);
+            if !syncing.is_empty() || closing.is_some() {
+                self.sync();
+            }
+            if self.unsynced.is_none() {
+                for done in syncing {
+                    // Who asked may have gone.
+                    _ = done.send(());
+                }
+            }
+            if let Some(done) = closing {
+                _ = done.send(());
+                return;
+            }
+        }
+        self.sync();
+    }
+
+    /// The next message; while waiting, syncs what has waited long enough. `None` when nobody can send any more.
+    fn next(&mut self, queue: &Receiver<Message>) -> Option<Message> {
+        loop {
+            let Some(since) = self.unsynced else { return queue.recv().ok() };
+            match queue.recv_timeout(SYNC_AFTER.saturating_sub(since.elapsed())) {
+                Ok(message) if since.elapsed() < SYNC_AFTER => return Some(message),
+                Ok(message) => {
+                    self.sync();
+                    return Some(message);
+                }
+                Err(RecvTimeoutError::Timeout) => self.sync(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Commits `jobs` together and answers them.
+    fn commit(&mut self, durability: Durability, mut jobs: Vec<Box<dyn Job>>) {
+        while !jobs.is_empty() {
+            match self.attempt(durability, &mut jobs) {
+                Ok(None) => {
+                    jobs.drain(..).for_each(|job| job.answer(Ok(())));
+                }
+                Ok(Some(failed)) => jobs.remove(failed).answer(Ok(())),
+                Err(error) => {
+                    tracing::error!(error = %dhow_proto::error::chain(&error), "metadata commit failed");
+                    let again = || match &error {
+                        StoreError::Commit(source) => StoreError::Commit(source.clone()),
+                        StoreError::Journal(source) => StoreError::Journal(source.clone()),
+                        _ => StoreError::Closed,
+                    };
+                    jobs.drain(..).for_each(|job| job.answer(Err(again())));
+                }
+            }
+        }
+    }
+
+    /// One transaction over all `jobs`; the index of the one that must go before it can be committed.
+    fn attempt(
+        &mut self,
+        durability: Durability,
+        jobs: &mut [Box<dyn Job>],
+    ) -> Result<Option<usize>, StoreError> {
+        let failed = |error: redb::Error| StoreError::Commit(Arc::new(error));
+        let mut write = self.database.begin_write().map_err(|error| failed(error.into()))?;
+        let mut operations: Vec<Operation> = Vec::new();
+        let mut sequence = None;
+        {
+            let table = write.open_table(TABLE).map_err(|error| failed(error.into()))?;
+            let mut transaction = Transaction::new(table, &mut operations, &self.barrier);
+            for (index, job) in jobs.iter_mut().enumerate() {
+                let before = transaction.changes();
+                if !job.run(&mut transaction) && transaction.changes() > before {
+                    return Ok(Some(index));
+                }
+            }
+            if transaction.changes() > 0 && durability == Durability::Process {
+                sequence = Some(advance(&mut transaction)?);
+            }
+        }
+        if operations.is_empty() {
+            return Ok(None);
+        }
+        let level = match durability {
+            Durability::Process => redb::Durability::None,
+            Durability::Disk => redb::Durability::Immediate,
+        };
+        write.set_durability(level).map_err(|error| failed(error.into()))?;
+        write.commit().map_err(|error| failed(error.into()))?;
+        match sequence {
+            Some(sequence) => {
+                self.unsynced.get_or_insert_with(Instant::now);
+                self.journal
+                    .append(sequence, &operations)
+                    .map_err(|error| StoreError::Journal(Arc::new(error)))?;
+            }
+            None => self.synced(),
+        }
+        self.barrier
+            .add(operations.into_iter().filter(|change| change.value.is_some()).map(|change| change.key));
+        Ok(None)
+    }
+
+    /// Syncs the commits that were not, if there are any.
+    fn sync(&mut self) {
+        if self.unsynced.is_none() {
+            return;
+        }
+        let committed = self
+            .database
+            .begin_write()
+            .map_err(redb::Error::from)
+            .and_then(|write| write.commit().map_err(redb::Error::from));
+        match committed {
+            Ok(()) => self.synced(),
+            Err(error) => {
+                // The journal still holds them; the next commit tries again.
+                tracing::error!(error = %dhow_proto::error::chain(&error), "metadata sync failed");
+                self.unsynced = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Everything is on disk: the journal has done its work.
+    fn synced(&mut self) {
+        if self.unsynced.take().is_some()
+            && let Err(error) = self.journal.clear()
+        {
+            tracing::warn!(error = %dhow_proto::error::chain(&error), "cannot clear the metadata journal");
+        }
+    }
+}
+
+/// Counts this transaction in the store itself, so that a replay knows what it has seen.
+fn advance(transaction: &mut Transaction<'_>) -> Result<u64, StoreError> {
+    let mut meta = META.get(transaction, &[])?.unwrap_or_else(Meta::default);
+    meta.sequence += 1;
+    META.put(transaction, &[], &meta)?;
+    Ok(meta.sequence)
+}

@@ -1,0 +1,139 @@
+//! Directories of snapshots: numbered, made before their record and deleted after it.
+//!
+//! A directory is a snapshot once a record names it. Until then its [`Reserved`] keeps it; without either it is
+//! garbage, which is deleted in the background, or by the next start after a crash.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dhow_linux::file::PathError;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::{blocking, metadata};
+
+/// The directories of one snapshotter; clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Directories(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    last: AtomicU64,
+    reserved: Mutex<HashSet<u64>>,
+    garbage: UnboundedSender<u64>,
+}
+
+/// A directory that no record names yet; dropping it makes it garbage.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    directories: Directories,
+    number: u64,
+    kept: bool,
+}
+
+impl Directories {
+    /// Opens the directories below `root`, and says what is to be deleted to the returned receiver.
+    pub(super) fn open(root: PathBuf) -> Result<(Self, UnboundedReceiver<u64>), PathError> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.mode(0o700).recursive(true).create(&root).map_err(PathError::at("create", &root))?;
+        let (garbage, receiver) = mpsc::unbounded_channel();
+        let last = numbers(&root)?.into_iter().max().unwrap_or(0).into();
+        let reserved = Mutex::default();
+        Ok((Self(Arc::new(Inner { root, last, reserved, garbage })), receiver))
+    }
+
+    /// The directory with this number.
+    pub(super) fn path(&self, number: u64) -> PathBuf {
+        self.0.root.join(number.to_string())
+    }
+
+    /// Makes a new directory.
+    pub(super) fn reserve(&self) -> Result<Reserved, PathError> {
+        let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
+        self.lock().insert(number);
+        let reserved = Reserved { directories: self.clone(), number, kept: false };
+        let path = reserved.path();
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(PathError::at("create", &path))?;
+        Ok(reserved)
+    }
+
+    /// Deletes the directory with this number some time after the metadata that let go of it is on disk.
+    pub(super) fn discard(&self, number: u64) {
+        // Without a receiver we are going down; the next start finds it.
+        _ = self.0.garbage.send(number);
+    }
+
+    /// The numbers of directories that are neither reserved nor in `named`.
+    ///
+    /// `named` is asked after the list is made: what gets its record meanwhile is seen there.
+    pub(super) fn orphans<E: From<PathError>>(
+        &self,
+        named: impl FnOnce() -> Result<HashSet<u64>, E>,
+    ) -> Result<Vec<u64>, E> {
+        let mut numbers = numbers(&self.0.root)?;
+        let reserved = self.lock().clone();
+        let named = named()?;
+        numbers.retain(|number| !reserved.contains(number) && !named.contains(number));
+        Ok(numbers)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+        self.0.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reserved {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.directories.path(self.number)
+    }
+
+    /// Whether a record will name it when this is dropped.
+    pub(super) fn keep(&mut self, kept: bool) {
+        self.kept = kept;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.directories.lock().remove(&self.number);
+        if !self.kept {
+            self.directories.discard(self.number);
+        }
+    }
+}
+
+/// Deletes what `garbage` names, in the background, until nobody can name any more.
+pub(super) async fn delete(root: PathBuf, mut garbage: UnboundedReceiver<u64>, metadata: metadata::Store) {
+    let mut numbers = Vec::new();
+    while garbage.recv_many(&mut numbers, 64).await > 0 {
+        // Their records must be gone from the disk first, or a power cut would bring them back without files.
+        if metadata.sync().await.is_err() {
+            return;
+        }
+        for number in numbers.drain(..) {
+            let path = root.join(number.to_string());
+            let removed = blocking::run(move || match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(PathError::at("remove", path)(error))
+                }
+                _ => Ok(()),
+            });
+            if let Err(error) = removed.await {
+                tracing::warn!(error = %dhow_proto::error::chain(&error), "cannot delete a snapshot directory");
+            }
+        }
+    }
+}
+
+fn numbers(root: &Path) -> Result<Vec<u64>, PathError> {
+    let entries = std::fs::read_dir(root).map_err(PathError::at("list", root))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}

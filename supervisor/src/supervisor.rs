@@ -1,0 +1,82 @@
+//! The parts of the supervisor, opened in order: what every service works on.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use dhow_linux::file::Lock;
+use dhow_proto::error::chain;
+
+use crate::event::Exchange;
+use crate::gc::Trigger;
+use crate::options::Options;
+use crate::snapshot::Snapshotters;
+use crate::{container, content, image, lease, metadata, namespace};
+
+/// Everything that a service may need, made once.
+#[derive(Debug)]
+pub(crate) struct Deps {
+    /// Directory of what must survive a reboot.
+    pub(crate) root: PathBuf,
+    /// Directory of what ends with the boot.
+    pub(crate) state: PathBuf,
+    /// The socket that we serve gRPC on.
+    pub(crate) address: PathBuf,
+    pub(crate) metadata: metadata::Store,
+    pub(crate) events: Exchange,
+    pub(crate) collector: Trigger,
+    pub(crate) namespaces: namespace::Store,
+    pub(crate) content: content::Store,
+    pub(crate) snapshotters: Snapshotters,
+    pub(crate) images: image::Store,
+    pub(crate) containers: container::Store,
+    pub(crate) leases: lease::Store,
+    /// Keeps a second supervisor off our directories.
+    _lock: Lock,
+}
+
+impl Deps {
+    /// Opens everything below the directories of `options`. Must be called on the asynchronous runtime.
+    pub(crate) fn open(options: &Options) -> anyhow::Result<Self> {
+        for folder in [&options.root, &options.state] {
+            std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        }
+        let root =
+            options.root.canonicalize().with_context(|| format!("resolve {}", options.root.display()))?;
+        let state =
+            options.state.canonicalize().with_context(|| format!("resolve {}", options.state.display()))?;
+        let lock = Lock::try_take(&root.join("lock"))?.with_context(|| {
+            format!("another dhow-supervisor uses {}: stop it, or give --root", root.display())
+        })?;
+        let metadata = metadata::Store::open(&root.join("metadata.redb"), &state.join("metadata.journal"))?;
+        let (events, collector) = (Exchange::default(), Trigger::default());
+        let content = content::Store::open(&root, metadata.clone(), events.clone(), collector.clone())?;
+        let snapshotters = Snapshotters::open(&root, &metadata, &events, &collector)?;
+        Ok(Self {
+            namespaces: namespace::Store::new(metadata.clone(), events.clone()),
+            images: image::Store::new(metadata.clone(), events.clone(), collector.clone()),
+            containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
+            leases: lease::Store::new(metadata.clone(), collector.clone()),
+            address: options.address.clone(),
+            content,
+            snapshotters,
+            metadata,
+            events,
+            collector,
+            root,
+            state,
+            _lock: lock,
+        })
+    }
+
+    /// Deletes what a crash may have left on disk.
+    pub(crate) async fn sweep(&self) {
+        if let Err(error) = self.content.sweep().await {
+            tracing::warn!(error = %chain(&error), "cannot sweep content");
+        }
+        for snapshots in self.snapshotters.all() {
+            if let Err(error) = snapshots.sweep() {
+                tracing::warn!(error = %chain(&error), "cannot sweep snapshots");
+            }
+        }
+    }
+}
