@@ -1,2 +1,40 @@
-//! Placeholder.
-fn main() {}
+//! `make bench`: Dhow and its installed peers, side by side in one run.
+//!
+//! Every figure is the median of interleaved runs (ours, peer, ours, peer …), so that the machine's mood hits both alike.
+//! A ratio below 1 means that Dhow needs less. Sections can be chosen: `make bench` runs all,
+//! `bench runtime stack` these two.
+
+mod image;
+mod log;
+mod measure;
+mod memory;
+mod runtime;
+mod stack;
+
+use std::process::ExitCode;
+
+/// The sections, in the order in which they run.
+const SECTIONS: &[(&str, fn())] = &[
+    ("runtime", runtime::bench),
+    ("stack", stack::bench),
+    ("memory", memory::bench),
+    ("log", log::bench),
+    ("image", image::bench),
+];
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !SECTIONS.iter().any(|(section, _)| section == name)) {
+        let names: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).collect();
+        eprintln!("no section {unknown}; there are: {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    measure::machine();
+    for (name, run) in SECTIONS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            println!("\n## {name}\n");
+            run();
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -110,9 +110,25 @@ impl Dockerd {
     #[must_use]
     #[track_caller]
     pub fn start(options: &[&str]) -> Self {
+        Self::launch(
+            Command::new("dockerd"),
+            &[&["--bridge=none", "--iptables=false", "--ip6tables=false"], options].concat(),
+        )
+    }
+
+    /// Starts one with its own bridge, in a network namespace that ends with it.
+    #[must_use]
+    #[track_caller]
+    pub fn start_with_network() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", "ip link set lo up && exec dockerd \"$@\"", "dockerd"]);
+        Self::launch(command, &[])
+    }
+
+    #[track_caller]
+    fn launch(mut command: Command, options: &[&str]) -> Self {
         let host = Host::new();
         let log = fs::File::create(host.path("dockerd.log")).expect("make the log");
-        let mut command = Command::new("dockerd");
         command
             .arg("--data-root")
             .arg(host.folder("data"))
@@ -120,8 +136,7 @@ impl Dockerd {
             .arg(host.folder("exec"))
             .arg("--pidfile")
             .arg(host.path("dockerd.pid"))
-            .args(["--host", &address(&host), "--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .args(["--cgroup-parent", &host.cgroup()])
+            .args(["--host", &address(&host), "--cgroup-parent", &host.cgroup()])
             .args(options)
             .env("PATH", search_path())
             .stdout(log.try_clone().expect("duplicate"))
@@ -133,6 +148,12 @@ impl Dockerd {
             run(&mut client(&dockerd.host, &["version"])).code == 0
         });
         dockerd
+    }
+
+    /// A command of Docker's CLI to start in another way.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        client(&self.host, arguments)
     }
 
     /// Runs Docker's CLI against it.

@@ -17,6 +17,7 @@ pub struct Stack {
     daemon: Option<Background>,
     host: Host,
     options: Vec<String>,
+    trace: Option<PathBuf>,
 }
 
 impl Stack {
@@ -34,8 +35,20 @@ impl Stack {
     #[must_use]
     #[track_caller]
     pub fn start_with(options: &[&str]) -> Self {
+        Self::launch(options, None)
+    }
+
+    /// Starts a stack whose layers append their steps to `trace` (`DHOW_TRACE`).
+    #[must_use]
+    #[track_caller]
+    pub fn start_traced(trace: &Path) -> Self {
+        Self::launch(&[], Some(trace.to_owned()))
+    }
+
+    #[track_caller]
+    fn launch(options: &[&str], trace: Option<PathBuf>) -> Self {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut stack = Self { daemon: None, host: Host::new(), options };
+        let mut stack = Self { daemon: None, host: Host::new(), options, trace };
         stack.start_daemon();
         stack
     }
@@ -103,6 +116,7 @@ impl Stack {
                 &self.host.cgroup(),
             ])
             .args(&self.options)
+            .envs(self.trace.iter().map(|trace| ("DHOW_TRACE", trace)))
             .stdout(Stdio::from(log.try_clone().expect("duplicate")))
             .stderr(Stdio::from(log));
         let mut daemon = Background::start(&mut command);
