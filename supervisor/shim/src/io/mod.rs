@@ -20,6 +20,7 @@ mod uri;
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -66,15 +67,15 @@ pub(crate) enum IoError {
     #[error("open stdio")]
     Open(#[from] PathError),
     #[error("nobody opened the other end of fifo {0} within 30 seconds")]
-    NoReader(std::path::PathBuf),
+    NoReader(PathBuf),
     #[error("stdin cannot come from {0:?}")]
     Stdin(String),
     #[error("create stdio pipes")]
     Pipe(#[source] Errno),
     #[error("start logging binary {program}")]
-    Logger { program: std::path::PathBuf, source: std::io::Error },
+    Logger { program: PathBuf, source: std::io::Error },
     #[error("logging binary {0} did not call ready (it may have crashed or exited prematurely)")]
-    LoggerNotReady(std::path::PathBuf),
+    LoggerNotReady(PathBuf),
 }
 
 /// The open stdio of one process.
@@ -82,6 +83,8 @@ pub(crate) enum IoError {
 pub(crate) struct Io {
     reactor: Reactor,
     stdin: Option<Rc<Stdin>>,
+    /// The FIFO that stdin comes from, until it is opened.
+    stdin_fifo: RefCell<Option<PathBuf>>,
     /// Where a terminal's output goes once the terminal is there.
     waiting: RefCell<Option<Output>>,
     console: RefCell<Option<Rc<Watched<OwnedFd>>>>,
@@ -99,6 +102,19 @@ struct Copying {
 }
 
 impl Io {
+    /// Lets input in: the process is being started.
+    ///
+    /// A FIFO is not opened before, because that lets its client write, and some clients that reach the end of their
+    /// input before they have the answer to Create never say so (ctr).
+    pub(crate) fn start_stdin(&self) -> Result<(), IoError> {
+        if let (Some(stdin), Some(path)) = (&self.stdin, self.stdin_fifo.take()) {
+            let (source, keeper) = fifo::open_read(&self.reactor, &path)?;
+            stdin.keep(keeper);
+            self.reactor.spawn(stdin::copy_fifo(Rc::clone(stdin), source));
+        }
+        Ok(())
+    }
+
     /// Copies between the terminal `master` and where the request wants it.
     pub(crate) fn start_console(&self, master: OwnedFd) -> Result<(), IoError> {
         rustix::io::ioctl_fionbio(&master, true).map_err(IoError::Pipe)?;

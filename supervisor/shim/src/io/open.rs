@@ -15,7 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::log::{LogFile, LogStream};
 use super::pump::{self, Output};
-use super::stdin::{self, Stdin};
+use super::stdin::{Feed, Stdin};
 use super::uri::{LogOptions, Target};
 use super::{Copying, Hub, Io, IoError, Stdio, Stream, fifo, logger};
 use crate::reactor::{Reactor, Watched};
@@ -81,6 +81,7 @@ pub(crate) async fn open(
     let io = Io {
         reactor: reactor.clone(),
         stdin,
+        stdin_fifo: RefCell::new(opening.stdin_fifo),
         waiting: RefCell::new(waiting),
         console: RefCell::default(),
         logged: !opening.logs.is_empty(),
@@ -99,6 +100,7 @@ struct Opening<'a> {
     logs: BTreeMap<PathBuf, Rc<RefCell<LogFile>>>,
     logger: Option<logger::Inputs>,
     stdin_socket: Option<PathBuf>,
+    stdin_fifo: Option<PathBuf>,
 }
 
 impl<'a> Opening<'a> {
@@ -111,6 +113,7 @@ impl<'a> Opening<'a> {
             logs: BTreeMap::new(),
             logger: None,
             stdin_socket: None,
+            stdin_fifo: None,
         }
     }
 
@@ -147,15 +150,13 @@ impl<'a> Opening<'a> {
         let stdin = match Target::parse(uri)? {
             Target::Null => return Ok(None),
             Target::Fifo(path) => {
-                let (source, keeper) = fifo::open_read(self.reactor, &path)?;
-                let stdin = Rc::new(Stdin::new(Some(keeper), true));
-                self.reactor.spawn(stdin::copy_fifo(Rc::clone(&stdin), source));
-                stdin
+                self.stdin_fifo = Some(path);
+                Rc::new(Stdin::new(Feed::Fifo))
             }
             Target::Attach { socket, once } => {
                 self.hub(&socket)?;
                 self.stdin_socket = Some(socket);
-                Rc::new(Stdin::new(None, once))
+                Rc::new(Stdin::new(Feed::Clients { once }))
             }
             _ => return Err(IoError::Stdin(uri.to_owned())),
         };

@@ -9,6 +9,16 @@ use crate::reactor::{Changed, Watched, either};
 /// How much is read from a client at a time.
 const CHUNK: usize = 8 << 10;
 
+/// Where input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    Fifo,
+    /// Attached clients; with `once` the end of the first that ends is the end of stdin.
+    Clients {
+        once: bool,
+    },
+}
+
 /// The stdin of one process.
 #[derive(Debug)]
 pub(super) struct Stdin {
@@ -16,18 +26,20 @@ pub(super) struct Stdin {
     sink: RefCell<Option<Rc<Watched<OwnedFd>>>>,
     /// The writing end of a FIFO, which keeps it from ending when a client leaves.
     keeper: RefCell<Option<OwnedFd>>,
-    /// Whether the end of the first client that ends is the end of stdin.
-    once: bool,
+    feed: Feed,
+    /// Whether its end was asked for.
+    closing: Cell<bool>,
     closed: Cell<bool>,
     changed: Changed,
 }
 
 impl Stdin {
-    pub(super) fn new(keeper: Option<OwnedFd>, once: bool) -> Self {
+    pub(super) fn new(feed: Feed) -> Self {
         Self {
             sink: RefCell::default(),
-            keeper: RefCell::new(keeper),
-            once,
+            keeper: RefCell::default(),
+            closing: Cell::new(false),
+            feed,
             closed: Cell::new(false),
             changed: Changed::default(),
         }
@@ -41,8 +53,17 @@ impl Stdin {
 
     /// Ends stdin on request. With a FIFO it ends after what clients have written and once they have left.
     pub(super) fn close(&self) {
-        if self.keeper.take().is_none() {
+        self.closing.set(true);
+        drop(self.keeper.take());
+        if self.feed != Feed::Fifo {
             self.abandon();
+        }
+    }
+
+    /// Keeps a FIFO from ending, unless its end was asked for already.
+    pub(super) fn keep(&self, keeper: OwnedFd) {
+        if !self.closing.get() {
+            self.keeper.replace(Some(keeper));
         }
     }
 
@@ -56,7 +77,7 @@ impl Stdin {
 
     /// What happens when a client has sent its last byte.
     pub(super) fn client_ended(&self) {
-        if self.once {
+        if self.feed != (Feed::Clients { once: false }) {
             self.abandon();
         }
     }

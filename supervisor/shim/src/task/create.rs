@@ -145,8 +145,14 @@ impl Shim {
         };
         args.extend(["--pid-file".into(), pid_file.clone().into(), id.into()]);
 
+        // Known from now on: a client that has sent all its input closes stdin before the runtime is done.
+        process.open_io(&io);
         let _launch = self.reaper.launch();
-        runtime.launch(args, child).await.map_err(TaskError::runtime(action))?;
+        let launched = runtime.launch(args, child).await;
+        if let Err(source) = launched {
+            drop(process.io.take());
+            return Err(TaskError::Runtime { action, source });
+        }
         let finished = async {
             let pid = read_pid(&pid_file)?;
             self.reaper.watch(pid);
@@ -157,10 +163,10 @@ impl Shim {
             Ok(())
         };
         if let Err(error) = finished.await {
+            drop(process.io.take());
             self.undo_launch(runtime, process, id).await;
             return Err(error);
         }
-        process.io.replace(Some(io));
         Ok(())
     }
 

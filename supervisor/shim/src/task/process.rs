@@ -48,6 +48,8 @@ pub(super) struct Process {
     pub(super) spec: Vec<u8>,
     pub(super) pid: Cell<u32>,
     pub(super) io: RefCell<Option<Rc<Io>>>,
+    /// Whether stdin was closed before it was open.
+    stdin_closed: Cell<bool>,
     state: Cell<State>,
     /// Whether a command that starts or deletes it is under way.
     busy: Cell<bool>,
@@ -66,6 +68,7 @@ impl Process {
             spec,
             pid: Cell::new(0),
             io: RefCell::default(),
+            stdin_closed: Cell::new(false),
             state: Cell::new(State::Created),
             busy: Cell::new(false),
             changed: Changed::default(),
@@ -88,6 +91,24 @@ impl Process {
         match self.state.get() {
             State::Stopped(exit) => Some(exit),
             _ => None,
+        }
+    }
+
+    pub(super) fn open_io(&self, io: &Rc<Io>) {
+        if self.stdin_closed.get() {
+            io.close_stdin();
+        }
+        self.io.replace(Some(Rc::clone(io)));
+    }
+
+    pub(super) fn start_stdin(&self) -> Result<(), TaskError> {
+        self.io.borrow().as_ref().map_or(Ok(()), |io| io.start_stdin()).map_err(TaskError::Io)
+    }
+
+    pub(super) fn close_stdin(&self) {
+        self.stdin_closed.set(true);
+        if let Some(io) = &*self.io.borrow() {
+            io.close_stdin();
         }
     }
 

@@ -64,8 +64,8 @@ impl Shim {
     /// Closes the stdin of a process.
     pub(crate) fn close_io(&self, request: &CloseIoRequest) -> Result<(), TaskError> {
         let (_, process) = self.process(&request.id, &request.exec_id)?;
-        if let Some(io) = process.io.borrow().as_ref().filter(|_| request.stdin) {
-            io.close_stdin();
+        if request.stdin {
+            process.close_stdin();
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ impl Shim {
         if container.freezer.get() == Freezer::Frozen {
             return Err(TaskError::State("cannot start a paused process".to_owned()));
         }
+        init.start_stdin()?;
         match &container.checkpoint {
             Some(checkpoint) => self.restore(container, init, checkpoint).await?,
             None => {
@@ -94,6 +95,7 @@ impl Shim {
             self.launch(&container.runtime, exec, &container.owner, action, args, id, bundle).await;
         drop(std::fs::remove_file(&spec));
         launched?;
+        exec.start_stdin()?;
         exec.enter(State::Running);
         self.publisher.publish(
             "/tasks/exec-started",
