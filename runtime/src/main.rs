@@ -2,7 +2,6 @@
 //!
 //! One thread, no asynchronous code, nothing that outlives the call: status is derived from the kernel each time.
 
-#[allow(dead_code, unused_imports, reason = "the verbs that use all of it are on their way")]
 mod cgroup;
 mod command;
 mod container;
@@ -13,7 +12,6 @@ mod launch;
 mod log;
 mod options;
 mod rootfs;
-#[allow(dead_code, reason = "the verbs that use all of it are on their way")]
 mod seccomp;
 mod spec;
 mod validate;

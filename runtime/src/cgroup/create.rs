@@ -15,9 +15,18 @@ impl Manager {
     ///
     /// # Errors
     /// When a directory cannot be made, is already somebody's (processes in it, or frozen), or a limit cannot be set.
-    /// What was made stays for [`Manager::remove`].
+    /// Nothing that was made is left then, and nobody else's is touched.
     pub(crate) fn create(&mut self, resources: Option<&LinuxResources>) -> Result<(), CgroupError> {
         self.refuse_used()?;
+        let created = self.make_and_limit(resources);
+        if created.is_err() {
+            // What went wrong first is what the caller must hear.
+            drop(self.remove());
+        }
+        created
+    }
+
+    fn make_and_limit(&mut self, resources: Option<&LinuxResources>) -> Result<(), CgroupError> {
         let alone = self.is_v2();
         if let Some(unit) = &mut self.unit {
             unit.start(resources, alone)?;

@@ -33,26 +33,6 @@ impl Join {
     pub(crate) fn enter_v1(&self) -> Result<(), Errno> {
         self.tasks.iter().try_for_each(|tasks| rustix::io::write(tasks, b"0").map(drop))
     }
-
-    /// Moves the calling process into the cgroup2 directory, when it was not born there. Waits for the kernel.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub(crate) fn enter_unified(&self) -> Result<(), CgroupError> {
-        self.unified.as_ref().map_or(Ok(()), |directory| directory.write("cgroup.procs", "0"))
-    }
-
-    /// Moves another process into all of them. Waits for the kernel once per hierarchy.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub(crate) fn insert(&self, pid: i32) -> Result<(), CgroupError> {
-        for tasks in &self.tasks {
-            rustix::io::write(tasks, pid.to_string().as_bytes())
-                .map_err(|error| CgroupError::write(Path::new("tasks"), &pid.to_string(), error.into()))?;
-        }
-        self.unified.as_ref().map_or(Ok(()), |directory| directory.write("cgroup.procs", &pid.to_string()))
-    }
 }
 
 impl Manager {

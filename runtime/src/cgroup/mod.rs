@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::directory::Directory;
 pub(crate) use self::error::CgroupError;
 pub(crate) use self::join::Join;
-pub(crate) use self::oom::{OomEvent, OomWatch};
+pub(crate) use self::oom::OomEvent;
 pub(crate) use self::stats::Stats;
 
 use self::layout::{Layout, clean, join_inner};

@@ -2,13 +2,18 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
+mod features;
 mod kill;
 mod list;
 mod pause;
+mod ps;
 mod run;
+mod spec;
 mod start;
 mod state;
+mod update;
 
 use std::error::Error;
 
@@ -24,22 +29,32 @@ pub(crate) enum Command {
     Create(create::CreateArgs),
     /// delete any resources held by the container often used with detached container
     Delete(delete::DeleteArgs),
+    /// display container events such as OOM notifications, cpu, memory, and IO usage statistics
+    Events(events::EventsArgs),
     /// execute new process inside the container
     Exec(Box<exec::ExecArgs>),
+    /// show the enabled features
+    Features(features::FeaturesArgs),
     /// kill sends the specified signal (default: SIGTERM) to the container's init process
     Kill(kill::KillArgs),
     /// lists containers started by runc with the given root
     List(list::ListArgs),
     /// pause suspends all processes inside the container
     Pause(pause::PauseArgs),
+    /// ps displays the processes running inside a container
+    Ps(ps::PsArgs),
     /// resumes all processes that have been previously paused
     Resume(pause::ResumeArgs),
     /// create and run a container
     Run(run::RunArgs),
+    /// create a new specification file
+    Spec(spec::SpecArgs),
     /// executes the user defined process in a created container
     Start(start::StartArgs),
     /// output the state of a container
     State(state::StateArgs),
+    /// update container resource constraints
+    Update(Box<update::UpdateArgs>),
 }
 
 /// A verb failed: the error, what it is shown as, and the exit status.
@@ -84,14 +99,19 @@ impl Command {
         match self {
             Self::Create(args) => args.run(global),
             Self::Delete(args) => args.run(global),
+            Self::Events(args) => args.run(global),
             Self::Exec(args) => args.run(global),
+            Self::Features(args) => args.run(),
             Self::Kill(args) => args.run(global),
             Self::List(args) => args.run(global),
             Self::Pause(args) => args.run(global),
+            Self::Ps(args) => args.run(global),
             Self::Resume(args) => args.run(global),
             Self::Run(args) => args.run(global),
+            Self::Spec(args) => args.run(),
             Self::Start(args) => args.run(global),
             Self::State(args) => args.run(global),
+            Self::Update(args) => args.run(global),
         }
     }
 }

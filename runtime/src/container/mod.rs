@@ -117,7 +117,7 @@ impl Container {
     pub(crate) fn open(root: &Path, id: &ContainerId) -> Result<Self, ContainerError> {
         let folder = root.join(id.as_str());
         let state = State::load(&folder, id)?;
-        let cgroup = Manager::from_paths(&state.cgroup_paths)?;
+        let cgroup = Manager::from_paths(&state.cgroup_paths)?.in_unit(state.systemd_unit.as_deref());
         Ok(Self { folder, state, cgroup })
     }
 
@@ -129,6 +129,11 @@ impl Container {
     /// Where the fifo is on which it waits for `start`.
     pub(crate) fn fifo(&self) -> PathBuf {
         self.folder.join(FIFO)
+    }
+
+    /// Replaces its state document.
+    pub(crate) fn save(&self) -> Result<(), ContainerError> {
+        self.state.save(&self.folder)
     }
 
     /// The configuration it was created with.

@@ -65,14 +65,15 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let mut cgroups = open_cgroups(&creation, &spec)?;
     let folder = Container::reserve(creation.root, &creation.id)?;
     let mut undo = Undo::new(folder.clone());
-    undo.cgroups = Some(cgroups.clone());
     cgroups.create(spec.linux.resources.as_ref())?;
+    undo.cgroups = Some(cgroups.clone());
 
     let config = RawValue::from_string(String::from_utf8_lossy(&text).into_owned());
     let config =
         config.map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source })?;
     let mut state = State::new(creation.id.clone(), bundle.clone(), rootfs.clone(), config);
     state.cgroup_paths = cgroups.paths();
+    state.systemd_unit = cgroups.unit_name().map(str::to_owned);
     state.no_new_keyring = creation.no_new_keyring;
 
     let mut task = Task::new(process, &spec.linux)?;
@@ -104,6 +105,10 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle };
     Dialogue { child: &child, cgroups: &cgroups, listener: spec.linux.seccomp.as_ref() }
         .hold(&mut partner)?;
+    cgroups.settle();
+    if let Some(undone) = &mut undo.cgroups {
+        undone.settle();
+    }
     connection.write_pid(child.pid.as_raw_nonzero().get())?;
     let container = Container::new(folder, state, cgroups.clone());
     if !creation.waits {
@@ -133,10 +138,12 @@ fn enter_bundle(bundle: Option<&Path>) -> Result<PathBuf, LaunchError> {
 fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchError> {
     let path = Some(Path::new(&spec.linux.cgroups_path));
     let id = creation.id.as_str();
-    if creation.systemd_cgroup {
-        return Err(LaunchError::Usage("--systemd-cgroup is not supported".to_owned()));
-    }
-    Ok(Manager::new(path, id)?.tolerant(creation.rootless_cgroups))
+    let manager = if creation.systemd_cgroup {
+        Manager::with_systemd(path, id, creation.rootless_cgroups)?
+    } else {
+        Manager::new(path, id)?
+    };
+    Ok(manager.tolerant(creation.rootless_cgroups))
 }
 
 fn entrance(creation: &Creation<'_>, spec: &Spec) -> Entrance {

@@ -34,7 +34,7 @@ use rustix::mount::MountPropagationFlags;
 use crate::spec::{Mount, NamespaceKind, Spec};
 
 pub(crate) use error::{MountFailure, RootfsError};
-pub(crate) use option::{Options, propagation};
+pub(crate) use option::{Options, known as known_options, propagation};
 
 /// How the root changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -82,7 +82,6 @@ const PROPAGATION: [(&str, MountPropagationFlags, Depth); 8] = [
 ];
 
 /// The words this program understands, for `features`.
-#[allow(dead_code, reason = "`features` is on its way")]
 pub(crate) fn known() -> Vec<String> {
     let attributes = ATTRIBUTES.iter().map(|(word, ..)| *word).filter(|word| *word != "defaults");
     let recursive = ATTRIBUTES.iter().map(|(word, ..)| *word).take(18).map(|word| format!("r{word}"));

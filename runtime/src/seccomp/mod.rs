@@ -66,11 +66,51 @@ impl Filter {
     pub(crate) fn flags(&self) -> u32 {
         self.flags
     }
+}
 
-    /// Whether a listener must be handed over.
-    pub(crate) fn has_listener(&self) -> bool {
-        self.flags & kernel::FLAG_NEW_LISTENER != 0
-    }
+/// The names of a profile's actions.
+pub(crate) const ACTIONS: [&str; 9] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+/// The names of its comparisons.
+pub(crate) const OPERATORS: [&str; 7] = [
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_MASKED_EQ",
+    "SCMP_CMP_NE",
+];
+/// The machines that have rules of their own here.
+pub(crate) const ARCHITECTURES: [&str; 4] =
+    ["SCMP_ARCH_AARCH64", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"];
+/// The names of its flags.
+pub(crate) const FLAGS: [&str; 4] = [
+    "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+];
+
+/// The flags that this kernel knows too.
+pub(crate) fn supported_flags() -> Vec<&'static str> {
+    let bits = [kernel::FLAG_TSYNC, kernel::FLAG_SPEC_ALLOW, kernel::FLAG_LOG, kernel::FLAG_WAIT_KILLABLE];
+    FLAGS.into_iter().zip(bits).filter(|(_, bit)| is_known(*bit)).map(|(name, _)| name).collect()
+}
+
+fn is_known(bit: u32) -> bool {
+    // It means something with a listener only, and is refused without.
+    let companion = if bit == kernel::FLAG_WAIT_KILLABLE { kernel::FLAG_NEW_LISTENER } else { 0 };
+    kernel::knows_flag(bit | companion)
 }
 
 /// The kernel's own limit (`BPF_MAXINSNS`).
@@ -92,6 +132,9 @@ pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Filter, SeccompError> {
             return Err(SeccompError::NotifyWrite);
         }
         flags |= kernel::FLAG_NEW_LISTENER;
+    }
+    if flags & kernel::FLAG_NEW_LISTENER == 0 {
+        flags &= !kernel::FLAG_WAIT_KILLABLE;
     }
     let program = program(profile, Machine::NATIVE)?;
     Ok(Filter { program, flags })
@@ -115,7 +158,7 @@ fn program(profile: &LinuxSeccomp, native: Machine) -> Result<Vec<Instruction>, 
 fn flags(profile: &LinuxSeccomp) -> Result<u32, SeccompError> {
     let Some(list) = profile.flags() else {
         let spec_allow = kernel::FLAG_SPEC_ALLOW;
-        return Ok(if kernel::knows_flag(spec_allow) { spec_allow } else { 0 });
+        return Ok(if is_known(spec_allow) { spec_allow } else { 0 });
     };
     let mut flags = 0;
     for flag in list {
@@ -130,7 +173,7 @@ fn flags(profile: &LinuxSeccomp) -> Result<u32, SeccompError> {
                 ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", kernel::FLAG_WAIT_KILLABLE)
             }
         };
-        if !kernel::knows_flag(bit) {
+        if !is_known(bit) {
             return Err(SeccompError::Flag(name));
         }
         flags |= bit;
