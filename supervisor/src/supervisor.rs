@@ -7,7 +7,7 @@ use dhow_linux::file::Lock;
 use dhow_proto::error::chain;
 
 use crate::event::Exchange;
-use crate::gc::Trigger;
+use crate::gc::{Collector, Trigger};
 use crate::options::Options;
 use crate::snapshot::Snapshotters;
 use crate::{container, content, image, lease, metadata, namespace};
@@ -23,7 +23,10 @@ pub(crate) struct Deps {
     pub(crate) address: PathBuf,
     pub(crate) metadata: metadata::Store,
     pub(crate) events: Exchange,
+    /// Asks for a garbage collection.
     pub(crate) collector: Trigger,
+    /// Knows why something is kept.
+    pub(crate) gc: Collector,
     pub(crate) namespaces: namespace::Store,
     pub(crate) content: content::Store,
     pub(crate) snapshotters: Snapshotters,
@@ -48,10 +51,14 @@ impl Deps {
             format!("another dhow-supervisor uses {}: stop it, or give --root", root.display())
         })?;
         let metadata = metadata::Store::open(&root.join("metadata.redb"), &state.join("metadata.journal"))?;
-        let (events, collector) = (Exchange::default(), Trigger::default());
+        let events = Exchange::default();
+        let (collector, requests) = Trigger::new();
         let content = content::Store::open(&root, metadata.clone(), events.clone(), collector.clone())?;
         let snapshotters = Snapshotters::open(&root, &metadata, &events, &collector)?;
+        let gc = Collector::new(metadata.clone(), content.clone(), snapshotters.clone(), events.clone());
+        tokio::spawn(gc.clone().run(requests));
         Ok(Self {
+            gc,
             namespaces: namespace::Store::new(metadata.clone(), events.clone()),
             images: image::Store::new(metadata.clone(), events.clone(), collector.clone()),
             containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
@@ -78,5 +85,6 @@ impl Deps {
                 tracing::warn!(error = %chain(&error), "cannot sweep snapshots");
             }
         }
+        self.collector.pull();
     }
 }

@@ -5,9 +5,16 @@ use dhow_proto::containerd::events as payload;
 use prost_types::Any;
 
 use super::Envelope;
+use crate::filter::Adaptor;
+
+impl Adaptor for Envelope {
+    fn field(&self, path: &[&str]) -> Option<String> {
+        of(self, path)
+    }
+}
 
 /// The value at `path`; `None` when there is no such field or it is empty.
-pub(super) fn of(envelope: &Envelope, path: &[&str]) -> Option<String> {
+fn of(envelope: &Envelope, path: &[&str]) -> Option<String> {
     let value = match path {
         ["namespace"] => Some(envelope.namespace.clone()),
         ["topic"] => Some(envelope.topic.clone()),

@@ -8,7 +8,6 @@
 //! again, instead of missing events in silence or growing without bound.
 
 mod field;
-mod filter;
 #[cfg(test)]
 mod tests;
 
@@ -18,10 +17,11 @@ use std::time::SystemTime;
 use dhow_proto::any;
 pub(crate) use dhow_proto::containerd::types::Envelope;
 use dhow_proto::error::Kind;
-use filter::Filter;
-pub(crate) use filter::FilterError;
 use prost::{Message, Name};
 use tokio::sync::mpsc;
+
+use crate::filter::Filter;
+pub(crate) use crate::filter::FilterError;
 
 /// How many undelivered events a subscriber may have before it is cut off.
 pub(crate) const QUEUE_LIMIT: usize = 64 << 10;
@@ -78,7 +78,7 @@ impl Exchange {
         let envelope = Arc::new(envelope);
         let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
         subscribers.retain(|subscriber| {
-            if !subscriber.filter.matches(&envelope) {
+            if !subscriber.filter.matches(envelope.as_ref()) {
                 return !subscriber.queue.is_closed();
             }
             subscriber.queue.try_send(Arc::clone(&envelope)).is_ok()

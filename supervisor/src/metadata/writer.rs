@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use redb::Database;
@@ -23,7 +24,10 @@ const BATCH: usize = 256;
 
 /// The way to the writer thread.
 #[derive(Debug)]
-pub(super) struct Writer(Mutex<Option<SyncSender<Message>>>);
+pub(super) struct Writer {
+    queue: Mutex<Option<SyncSender<Message>>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 enum Message {
     Run(Durability, Box<dyn Job>),
@@ -79,8 +83,9 @@ impl Writer {
     ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(BATCH);
         let engine = Engine { database, barrier, journal, unsynced: None };
-        std::thread::Builder::new().name("metadata".into()).spawn(move || engine.serve(&receiver))?;
-        Ok(Self(Mutex::new(Some(sender))))
+        let thread = std::thread::Builder::new().name("metadata".into());
+        let thread = Some(thread.spawn(move || engine.serve(&receiver))?);
+        Ok(Self { queue: Mutex::new(Some(sender)), thread })
     }
 
     pub(super) async fn run<R, E>(
@@ -95,49 +100,53 @@ impl Writer {
     {
         let (caller, answer) = oneshot::channel();
         let job = Box::new(Pending { work, then, outcome: None, caller });
-        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let queued = match queue {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match queue {
             Some(queue) => send(queue, Message::Run(durability, job)).await,
-            None => false,
-        };
-        match answer.await {
-            Ok(outcome) if queued => outcome,
-            _ => Err(StoreError::Closed.into()),
+            // With the job goes the caller's end, and the answer is that there is none.
+            None => drop(job),
         }
+        answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
     pub(super) async fn sync(&self) -> Result<(), StoreError> {
-        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (done, synced) = oneshot::channel();
-        let queued = match queue {
+        match queue {
             Some(queue) => send(queue, Message::Sync(done)).await,
-            None => false,
-        };
-        match synced.await {
-            Ok(()) if queued => Ok(()),
-            _ => Err(StoreError::Closed),
+            None => drop(done),
         }
+        synced.await.map_err(|_| StoreError::Closed)
     }
 
     pub(super) async fn close(&self) {
-        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (done, closed) = oneshot::channel();
-        if let Some(queue) = queue
-            && send(queue, Message::Close(done)).await
-        {
-            drop(closed.await);
+        if let Some(queue) = queue {
+            send(queue, Message::Close(done)).await;
+            // However the writer ended, it has.
+            _ = closed.await;
         }
     }
 }
 
-/// Queues `message`, off this thread when the queue is full; `false` when the writer has ended.
-async fn send(queue: SyncSender<Message>, message: Message) -> bool {
-    match queue.try_send(message) {
-        Ok(()) => true,
-        Err(mpsc::TrySendError::Full(message)) => {
-            crate::blocking::run(move || queue.send(message).is_ok()).await
+/// Ends the thread, which syncs, so that the file is free when the last store is gone.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        // The last store may have been held by a closure that the thread itself has just dropped.
+        if let Some(thread) = self.thread.take().filter(|it| it.thread().id() != std::thread::current().id())
+            && thread.join().is_err()
+        {
+            tracing::error!("the metadata writer panicked");
         }
-        Err(mpsc::TrySendError::Disconnected(_)) => false,
+    }
+}
+
+/// Queues `message`, off this thread when the queue is full. It is dropped when the writer has ended.
+async fn send(queue: SyncSender<Message>, message: Message) {
+    if let Err(mpsc::TrySendError::Full(message)) = queue.try_send(message) {
+        crate::blocking::run(move || drop(queue.send(message))).await;
     }
 }
 

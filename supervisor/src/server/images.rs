@@ -69,7 +69,7 @@ impl Images for ImagesService {
         let expected = target.map(|target| target.digest).filter(|digest| !digest.is_empty());
         self.0.images.delete(&scope, &name, expected.as_deref()).await.map_err(status)?;
         if sync {
-            self.0.collector.pull();
+            self.0.collector.collect().await.map_err(status)?;
         }
         Ok(Response::new(()))
     }

@@ -39,7 +39,7 @@ impl Leases for LeasesService {
         let DeleteRequest { id, sync } = request.into_inner();
         self.0.leases.delete(&namespace, &id).await.map_err(status)?;
         if sync {
-            self.0.collector.pull();
+            self.0.collector.collect().await.map_err(status)?;
         }
         Ok(Response::new(()))
     }

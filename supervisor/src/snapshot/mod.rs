@@ -337,8 +337,11 @@ impl Snapshots {
         if SNAPSHOTS.contains(&view, &[scope.namespace.as_str(), self.name(), name])? {
             return Err(SnapshotError::AlreadyExists(name.to_owned()));
         }
-        let files =
-            driver::files(&self.0.directories.path(self.find(&view, &scope.namespace, key)?.directory));
+        let active = self.find(&view, &scope.namespace, key)?;
+        if active.kind() != Kind::Active {
+            return Err(StateError::NotActive { key: key.to_owned() }.into());
+        }
+        let files = driver::files(&self.0.directories.path(active.directory));
         drop(view);
         let usage = blocking::run(move || {
             tree::sync(&files)?;
