@@ -34,6 +34,21 @@ fn the_runtime_is_not_overwritten_from_inside() {
     assert!(fs::read(&copy).expect("read the copy") == before, "the runtime was overwritten");
 }
 
+/// The same attack at leisure: a descriptor taken while the file is busy is opened for writing once it is not.
+#[test]
+fn a_kept_descriptor_of_the_runtime_is_read_only() {
+    let runtime = Runtime::new();
+    let id = runtime.id("kept");
+    runtime.create(&id, &runtime.bundle("kept", "true"));
+    let pid = runtime.state(&id)["pid"].as_i64().expect("a pid");
+    let kept = fs::File::open(format!("/proc/{pid}/exe")).expect("open the waiting process's program");
+    runtime.call(&["start", &id]).ok();
+    runtime.wait_for(&id, "stopped");
+    let again = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&kept));
+    let error = fs::File::options().write(true).open(again).expect_err("the runtime is sealed");
+    assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+}
+
 /// CVE-2024-21626: a working directory that is a descriptor of the host leaked into the container.
 #[test]
 fn a_working_directory_cannot_be_a_leaked_descriptor() {

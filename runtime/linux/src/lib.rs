@@ -15,6 +15,7 @@ pub mod mount;
 pub mod path;
 pub mod process;
 pub mod sched;
+pub mod seal;
 pub mod seccomp;
 pub mod session;
 pub mod signal;

@@ -5,8 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::{Outcome, Refusal, open};
-use crate::container::destroy::remove_folder;
-use crate::container::{ContainerError, ContainerId, Status};
+use crate::container::{ContainerError, ContainerId, Status, unfinished};
 use crate::options::Global;
 
 /// The verb.
@@ -45,9 +44,8 @@ impl DeleteArgs {
 
     /// A `create` that was killed leaves a folder without a state document.
     fn remove_unfinished(self, global: &Global) -> Outcome {
-        let folder = global.root.join(self.id.as_str());
-        if let Err(error) = remove_folder(&folder) {
-            let text = format!("remove {}: {}\n", folder.display(), crate::error::chain(&error));
+        if let Err(error) = unfinished::remove(&global.root, &self.id) {
+            let text = format!("remove {}: {}\n", self.id, crate::error::chain(&error));
             drop(std::io::stderr().write_all(text.as_bytes()));
         }
         if self.force { Ok(0) } else { Err(ContainerError::NotFound.into()) }

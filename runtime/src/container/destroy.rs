@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
 use super::{Container, ContainerError, OciState, Status};
+use crate::cgroup::Manager;
 use crate::hook::{self, Moment};
 use crate::log;
 use crate::spec::NamespaceKind;
@@ -55,27 +56,27 @@ impl Container {
             // The kernel ended nobody with the first process.
             drop(self.cgroup.kill_all());
         }
-        self.remove_cgroup()?;
+        remove_cgroup(&self.cgroup)?;
         remove_folder(&self.folder)?;
         let state = &self.state;
         let oci = OciState::new(state.id.as_str(), Status::Stopped, 0, &state.bundle, &spec.annotations);
         hook::run(spec.hooks.as_ref(), Moment::Poststop, &oci, None).map_err(Into::into)
     }
+}
 
-    /// Processes that were just killed leave the cgroup a moment later than they stop being alive.
-    fn remove_cgroup(&self) -> Result<(), ContainerError> {
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(200);
-        loop {
-            match self.cgroup.remove() {
-                Ok(()) => return Ok(()),
-                Err(error) if start.elapsed() > PATIENCE => return Err(error.into()),
-                Err(_) => {
-                    // Without a PID namespace a process may have forked between the list and the signal.
-                    drop(self.cgroup.kill_all());
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(50));
-                }
+/// Removes cgroups. Processes that were just killed leave them a moment later than they stop being alive.
+pub(super) fn remove_cgroup(cgroups: &Manager) -> Result<(), ContainerError> {
+    let start = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match cgroups.remove() {
+            Ok(()) => return Ok(()),
+            Err(error) if start.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => {
+                // Without a PID namespace a process may have forked between the list and the signal.
+                drop(cgroups.kill_all());
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
             }
         }
     }

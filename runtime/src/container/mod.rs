@@ -4,6 +4,7 @@
 //! ```text
 //! ROOT/ID/state.json   written once, before the container's own code runs ([`state::State`])
 //! ROOT/ID/exec.fifo    there as long as the container waits for `start`
+//! ROOT/ID/cgroup       a link that says, before there is a state document, which cgroup may exist ([`unfinished`])
 //! ```
 //! Status is never stored: it is derived from the process, the freezer and the fifo ([`Container::status`]).
 
@@ -12,6 +13,7 @@ mod id;
 mod signal;
 mod state;
 mod status;
+pub(crate) mod unfinished;
 
 use std::fs::DirBuilder;
 use std::io;

@@ -17,8 +17,8 @@ use super::foreground::Foreground;
 use super::spawn::{Child, Plan, spawn};
 use super::undo::Undo;
 use super::{Connection, LaunchError, identity, limits, mapping, stdio};
-use crate::cgroup::Manager;
-use crate::container::{Container, ContainerId, Init, OciState, State, Status};
+use crate::cgroup::{CgroupError, Manager};
+use crate::container::{Container, ContainerId, Init, OciState, State, Status, unfinished};
 use crate::hook::{self, Moment};
 use crate::init::{self, Setup, Task};
 use crate::log;
@@ -55,17 +55,19 @@ pub(crate) struct Creation<'a> {
 
 /// Makes a container; in the foreground also waits for its end. Gives the exit status.
 pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
+    super::seal()?;
     let connection = creation.connection.clone().absolute()?;
     let bundle = enter_bundle(creation.bundle.as_deref())?;
+    let folder = Container::reserve(creation.root, &creation.id)?;
+    let mut undo = Undo::new(folder.clone());
     let (spec, text) = spec::load(Path::new("config.json"))?;
     let rootfs = validate(&spec, &bundle, creation.no_pivot)?;
     let process = crate::validate::process(spec.process.as_ref())?;
     connection.check(process.terminal)?;
 
     let mut cgroups = open_cgroups(&creation, &spec)?;
-    let folder = Container::reserve(creation.root, &creation.id)?;
-    let mut undo = Undo::new(folder.clone());
-    cgroups.create(spec.linux.resources.as_ref())?;
+    unfinished::note_cgroup(&folder, &spec.linux.cgroups_path)?;
+    make_cgroups(&mut cgroups, &spec)?;
     undo.cgroups = Some(cgroups.clone());
 
     let config = RawValue::from_string(String::from_utf8_lossy(&text).into_owned());
@@ -144,6 +146,16 @@ fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchE
         Manager::new(path, id)?
     };
     Ok(manager.tolerant(creation.rootless_cgroups))
+}
+
+/// Makes the cgroups. When that fails only what is empty goes again: they may be another container's.
+fn make_cgroups(cgroups: &mut Manager, spec: &Spec) -> Result<(), LaunchError> {
+    cgroups.create(spec.linux.resources.as_ref()).map_err(|error| {
+        if !matches!(error, CgroupError::NotEmpty(_) | CgroupError::Frozen) {
+            drop(cgroups.remove());
+        }
+        error.into()
+    })
 }
 
 fn entrance(creation: &Creation<'_>, spec: &Spec) -> Entrance {

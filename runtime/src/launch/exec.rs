@@ -33,6 +33,7 @@ pub(crate) struct Execution<'a> {
 
 /// Runs a process in a container; in the foreground also waits for its end. Gives the exit status.
 pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
+    super::seal()?;
     let Execution { container, spec, process, connection, .. } = &execution;
     connection.check(process.terminal)?;
     let pid = container.init().ok_or(ContainerError::NotRunning)?;

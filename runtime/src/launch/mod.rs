@@ -79,6 +79,18 @@ impl LaunchError {
     }
 }
 
+/// Makes this program's file unwritable for whoever finds it through the process that is about to be made.
+pub(crate) fn seal() -> Result<(), LaunchError> {
+    match dhow_linux::seal::seal() {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            crate::log::debug(&format!("sealing by a copy, since not in place: {error}"));
+            // Nothing was done yet that a second start would do again.
+            Err(LaunchError::call("seal the runtime's own file")(dhow_linux::seal::run_sealed_copy()))
+        }
+    }
+}
+
 /// How a process is connected to the caller; the flags that create, run and exec share.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connection {
