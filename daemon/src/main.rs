@@ -7,6 +7,7 @@ mod error;
 mod event;
 mod http;
 mod identifier;
+mod image;
 mod listen;
 mod network;
 mod options;
@@ -15,6 +16,7 @@ mod supervisor;
 mod system;
 mod time;
 mod undo;
+mod volume;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -22,6 +22,7 @@ mod error;
 pub(crate) mod files;
 mod firewall;
 mod link;
+pub(crate) mod manage;
 mod namespace;
 mod netlink;
 mod pool;
