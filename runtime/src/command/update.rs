@@ -151,7 +151,9 @@ fn read(path: &Path) -> Result<Value, Failure> {
 }
 
 fn decode(resources: &Value) -> Result<LinuxResources, Failure> {
-    Ok(serde_json::from_value(resources.clone())?)
+    let mut resources = resources.clone();
+    crate::spec::repair_resources(&mut resources);
+    Ok(serde_json::from_value(resources)?)
 }
 
 /// What to set now, and what to remember: `known` with `change` over it.
@@ -165,9 +167,7 @@ fn combine(known: &Value, change: Value) -> (Value, Value) {
     if at(&change, "/memory/limit") == Some(json!(-1)) && at(&change, "/memory/swap").is_none() {
         change["memory"]["swap"] = json!(0);
     }
-    if change.get("pids").is_some() && at(&change, "/pids/limit").is_none() {
-        change["pids"] = Value::Null;
-    }
+    crate::spec::repair_resources(&mut change);
     // An idle cgroup has no weight: the old one must not be written again.
     if at(&change, "/cpu/idle").is_some() && at(&change, "/cpu/shares").is_none() {
         change["cpu"]["shares"] = json!(0);

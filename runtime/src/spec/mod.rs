@@ -7,6 +7,7 @@
 mod load;
 mod namespace;
 mod process;
+mod resources;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 pub(crate) use load::{LoadError, load, load_process};
 pub(crate) use namespace::{Namespace, NamespaceKind};
 pub(crate) use process::{Capabilities, IoPriority, Process, Rlimit, Scheduler};
+pub(crate) use resources::repair as repair_resources;
 
 /// The runtime-spec version that this program implements.
 pub(crate) const VERSION: &str = "1.3.0";
@@ -106,6 +108,7 @@ pub(crate) struct Linux {
     pub(crate) gid_mappings: Vec<IdMapping>,
     #[serde(deserialize_with = "nullable")]
     pub(crate) sysctl: BTreeMap<String, String>,
+    #[serde(deserialize_with = "resources::read")]
     pub(crate) resources: Option<LinuxResources>,
     #[serde(deserialize_with = "nullable")]
     pub(crate) cgroups_path: String,
