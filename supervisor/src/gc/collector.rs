@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use dhow_proto::containerd::events::SnapshotRemove;
 use dhow_proto::containerd::services::images::v1::ImageDelete;
 
-use super::graph::Graph;
+use super::graph::{Graph, YOUTH};
 use super::mark::{Marked, way};
 use super::node::{Node, Subject};
 use super::{CollectError, Requests, history};
@@ -34,6 +34,15 @@ pub(crate) struct Collector {
     content: content::Store,
     snapshotters: Snapshotters,
     events: Exchange,
+}
+
+/// Which garbage to collect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// All of it: a client asked, and waits.
+    All,
+    /// What is not young: some clients make an object first, and refer to it a moment later.
+    Old,
 }
 
 /// What a mark found, while the store notes what is written.
@@ -93,7 +102,8 @@ impl Collector {
                 waiting.push(request);
             }
             let began = Instant::now();
-            let collected = self.collect().await;
+            let reach = if waiting.is_empty() { Reach::Old } else { Reach::All };
+            let collected = self.collect(reach).await;
             rested = Instant::now() + began.elapsed() * PAUSE;
             match &collected {
                 Ok(expiry) => {
@@ -113,10 +123,10 @@ impl Collector {
         }
     }
 
-    /// Collects once, and says when the next root expires.
-    pub(crate) async fn collect(&self) -> Result<Option<SystemTime>, CollectError> {
+    /// Collects once, and says when there will be more to collect.
+    pub(super) async fn collect(&self, reach: Reach) -> Result<Option<SystemTime>, CollectError> {
         let began = Instant::now();
-        let look = self.mark().await?;
+        let look = self.mark(reach).await?;
         let expiry = look.graph.expiry;
         let removed = self.sweep(look).await?;
         if !removed.is_empty() {
@@ -126,14 +136,24 @@ impl Collector {
         Ok(expiry)
     }
 
-    /// Marks all that is reachable now; what is written from now on is noted.
-    pub(super) async fn mark(&self) -> Result<Look, CollectError> {
+    /// Marks all that is to stay; what is written from now on is noted.
+    pub(super) async fn mark(&self, reach: Reach) -> Result<Look, CollectError> {
         let watch = self.metadata.watch();
         let view = self.metadata.read()?;
         let look = blocking::run(move || {
-            let graph = Graph::scan(&view, SystemTime::now())?;
+            let now = SystemTime::now();
+            let mut graph = Graph::scan(&view, now)?;
             let mut marked = Marked::default();
             marked.mark(graph.roots.iter().cloned(), |step| graph.references(&view, step))?;
+            if reach == Reach::Old {
+                let spared: Vec<Node> =
+                    graph.young.iter().filter(|node| !marked.contains(node)).cloned().collect();
+                if !spared.is_empty() {
+                    let grown = now + YOUTH;
+                    graph.expiry = Some(graph.expiry.map_or(grown, |expiry| expiry.min(grown)));
+                }
+                marked.mark(spared.into_iter().map(Node::deep), |step| graph.references(&view, step))?;
+            }
             Ok::<_, StoreError>(Look { graph, marked, _watch: watch })
         });
         Ok(look.await?)

@@ -1,7 +1,9 @@
 //! The graph in the store: roots, what refers to what, and everything there is.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use prost_types::Timestamp;
 
 use super::label;
 use super::node::{Node, Step, Subject};
@@ -22,9 +24,14 @@ pub(super) struct Graph {
     pub(super) collectible: Vec<Node>,
     /// References that are written down at their end.
     back: HashMap<Node, Vec<Node>>,
+    /// Objects that somebody may be about to refer to: they are new, or have just changed.
+    pub(super) young: Vec<Node>,
     /// When the next root expires.
     pub(super) expiry: Option<SystemTime>,
 }
+
+/// How long an object is young.
+pub(super) const YOUTH: Duration = Duration::from_secs(60);
 
 impl Graph {
     /// Looks at everything in `view`, at the time `now`.
@@ -61,6 +68,7 @@ impl Graph {
         BLOBS.each(view, &[], |names, blob| {
             if let [namespace, digest] = names {
                 let node = Node::new(namespace, Subject::Content(digest.clone()));
+                graph.note_age(&node, blob.updated_at, now);
                 graph.add(node, &blob.labels, |graph| graph.is_labelled_root(&blob.labels, now));
             }
             Ok(())
@@ -69,6 +77,7 @@ impl Graph {
             if let [namespace, snapshotter, key] = names {
                 let (snapshotter, key) = (snapshotter.clone(), key.clone());
                 let node = Node::new(namespace, Subject::Snapshot { snapshotter, key });
+                graph.note_age(&node, record.updated_at, now);
                 graph.add(node, &record.labels, |graph| graph.is_labelled_root(&record.labels, now));
             }
             Ok(())
@@ -108,6 +117,13 @@ impl Graph {
             self.roots.push(node.clone().deep());
         }
         self.collectible.push(node);
+    }
+
+    fn note_age(&mut self, node: &Node, updated: Option<Timestamp>, now: SystemTime) {
+        let updated = updated.and_then(|updated| SystemTime::try_from(updated).ok());
+        if updated.is_some_and(|updated| now.duration_since(updated).unwrap_or_default() < YOUTH) {
+            self.young.push(node.clone());
+        }
     }
 
     fn link_back(&mut self, node: &Node, labels: &Labels) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::collector::Reach;
 use super::label::EXPIRE;
 use super::{Collector, Node, Trigger};
 use crate::container::{CONTAINERS, Container};
@@ -142,7 +143,7 @@ async fn images_containers_leases_and_labels_keep_what_they_name() {
             put_image(transaction, "expired", 3, old)
         })
         .await;
-    world.collector.collect().await.expect("collect");
+    world.collector.collect(Reach::All).await.expect("collect");
     let expected = [
         "container n/c".to_owned(),
         format!("content n/{}", digest(1)),
@@ -171,6 +172,26 @@ async fn images_containers_leases_and_labels_keep_what_they_name() {
         .expect("history");
     assert!(deleted.contains(&"snapshot n/overlayfs/lost-top".to_owned()), "{deleted:?}");
     assert_eq!(deleted.len(), 7, "{deleted:?}");
+}
+
+#[tokio::test]
+async fn what_is_young_waits_unless_a_client_does() {
+    let world = World::new();
+    world
+        .write(|transaction| {
+            let now = Some(std::time::SystemTime::now().into());
+            let labels = labels([("containerd.io/gc.ref.content", digest(2))]);
+            let blob = Blob { digest: digest(1), labels, updated_at: now, ..Blob::default() };
+            BLOBS.put(transaction, &["n", &blob.digest], &blob)?;
+            put_blob(transaction, 2, Labels::new())?;
+            put_blob(transaction, 3, Labels::new())
+        })
+        .await;
+    let next = world.collector.collect(Reach::Old).await.expect("collect").expect("there will be more");
+    assert!(next > std::time::SystemTime::now());
+    assert_eq!(blobs(&world.metadata.read().expect("read")), BTreeSet::from([digest(1), digest(2)]));
+    world.collector.collect(Reach::All).await.expect("collect");
+    assert!(blobs(&world.metadata.read().expect("read")).is_empty());
 }
 
 /// A step of a client: put a blob that refers to others, let an image point somewhere, or remove one.
@@ -255,12 +276,12 @@ proptest! {
                 }
             });
             for _ in 0..3 {
-                world.collector.collect().await.expect("collect");
+                world.collector.collect(Reach::All).await.expect("collect");
             }
             client.await.expect("client");
             let view = world.metadata.read().expect("read");
             let reached = reachable(&view);
-            world.collector.collect().await.expect("collect");
+            world.collector.collect(Reach::All).await.expect("collect");
             let view = world.metadata.read().expect("read");
             assert_eq!(blobs(&view), reached, "all that is reachable, and nothing else");
         });
@@ -281,7 +302,7 @@ async fn what_is_referred_to_again_during_a_collection_stays() {
             put_blob(transaction, 4, Labels::new())
         })
         .await;
-    let marked = world.collector.mark().await.expect("mark");
+    let marked = world.collector.mark(Reach::All).await.expect("mark");
     world
         .write(|transaction| {
             // A new root reaches 1 and through it 2; an old, marked blob now refers to 3.
