@@ -51,14 +51,11 @@ impl Manager {
 
     /// A cgroup that exists must be empty and thawed, or the container would share another's fate.
     fn refuse_used(&self) -> Result<(), CgroupError> {
-        let Some(main) = self.main() else { return Ok(()) };
-        if !main.path.is_dir() {
-            return Ok(());
-        }
         let count = self.pids(true).map_or(0, |pids| pids.len());
         if count > 0 {
             return Err(CgroupError::NotEmpty(count));
         }
+        // Somebody may have made and frozen this one hierarchy only.
         if self.is_frozen()? { Err(CgroupError::Frozen) } else { Ok(()) }
     }
 }

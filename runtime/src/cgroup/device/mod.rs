@@ -21,14 +21,6 @@ pub(crate) enum DeviceError {
     /// Rules say what they permit.
     #[error("device access at {0} field cannot be empty")]
     NoAccess(usize),
-    /// Access is a mix of `r`, `w` and `m`.
-    #[error("device access {access:?} at {index} is not made of r, w and m")]
-    Access {
-        /// Which rule.
-        index: usize,
-        /// What it says.
-        access: String,
-    },
     /// Only all, block and character devices have rules.
     #[error("invalid cgroup device type {0:?}")]
     Kind(String),
@@ -83,8 +75,8 @@ pub(super) fn rules(list: Option<&[LinuxDeviceCgroup]>) -> Result<Rules, DeviceE
         if text.is_empty() {
             return Err(DeviceError::NoAccess(index));
         }
-        let access = Access::parse(text);
-        let access = access.ok_or_else(|| DeviceError::Access { index, access: text.to_owned() })?;
+        // Callers write other letters too, which never meant anything.
+        let access = Access::of_letters(text);
         match rule.typ().unwrap_or_default() {
             LinuxDeviceType::A => rules.reset(rule.allow()),
             LinuxDeviceType::B => rules.apply(device(Kind::Block, rule), access, rule.allow())?,
@@ -93,8 +85,7 @@ pub(super) fn rules(list: Option<&[LinuxDeviceCgroup]>) -> Result<Rules, DeviceE
         }
     }
     for (kind, major, minor, access) in ALWAYS {
-        let access = Access::parse(access).unwrap_or_default();
-        rules.apply(Device { kind, major, minor }, access, true)?;
+        rules.apply(Device { kind, major, minor }, Access::of_letters(access), true)?;
     }
     Ok(rules)
 }

@@ -15,17 +15,23 @@ impl Access {
     pub(super) const WRITE: Self = Self(4);
     pub(super) const ALL: Self = Self(7);
 
-    /// `rwm` in any order.
+    /// `rwm` in any order, and nothing else.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        text.chars().try_fold(Self(0), |access, letter| {
-            let bit = match letter {
-                'r' => Self::READ,
-                'w' => Self::WRITE,
-                'm' => Self::MAKE,
-                _ => return None,
-            };
-            Some(access.union(bit))
-        })
+        text.chars().try_fold(Self(0), |access, letter| Some(access.union(Self::of(letter)?)))
+    }
+
+    /// What the letters `r`, `w` and `m` in `text` say.
+    pub(super) fn of_letters(text: &str) -> Self {
+        text.chars().filter_map(Self::of).fold(Self(0), Self::union)
+    }
+
+    fn of(letter: char) -> Option<Self> {
+        match letter {
+            'r' => Some(Self::READ),
+            'w' => Some(Self::WRITE),
+            'm' => Some(Self::MAKE),
+            _ => None,
+        }
     }
 
     pub(super) fn bits(self) -> u8 {
@@ -104,6 +110,9 @@ impl Rules {
 
     /// A rule for some devices.
     pub(super) fn apply(&mut self, device: Device, access: Access, allow: bool) -> Result<(), DeviceError> {
+        if access.is_empty() {
+            return Ok(());
+        }
         if allow != self.allow {
             let known = self.exceptions.entry(device).or_default();
             *known = known.union(access);
