@@ -1,6 +1,7 @@
 //! The supervisor by its gRPC services: what clients of containerd rely on.
 
 mod content;
+mod crash;
 mod leases;
 mod snapshots;
 mod tasks;
