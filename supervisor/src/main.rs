@@ -21,6 +21,8 @@ mod options;
 mod server;
 mod snapshot;
 mod supervisor;
+mod task;
+mod ttrpc;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -68,6 +70,11 @@ async fn supervise(options: &Options) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let deps = Arc::new(Deps::open(options)?);
     deps.sweep().await;
+    // Shims deliver from the moment that we listen; subscribers who come a little later hear it too.
+    let events = server::listen(deps.tasks.ttrpc_address())?;
+    let tasks = deps.tasks.clone();
+    tokio::spawn(ttrpc::serve(events, move |envelope| tasks.forward(envelope)));
+    deps.tasks.recover().await;
     let listener = server::listen(&options.address)?;
     tracing::info!(address = %options.address.display(), root = %deps.root.display(), "serving");
     let (stop, stopping) = tokio::sync::watch::channel(false);
@@ -88,6 +95,7 @@ async fn supervise(options: &Options) -> anyhow::Result<()> {
         () = told => {}
     }
     drop(std::fs::remove_file(&options.address));
+    drop(std::fs::remove_file(deps.tasks.ttrpc_address()));
     deps.metadata.close().await;
     Ok(())
 }

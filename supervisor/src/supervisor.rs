@@ -10,7 +10,7 @@ use crate::event::Exchange;
 use crate::gc::{Collector, Trigger};
 use crate::options::Options;
 use crate::snapshot::Snapshotters;
-use crate::{container, content, image, lease, metadata, namespace};
+use crate::{container, content, image, lease, metadata, namespace, task};
 
 /// Everything that a service may need, made once.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(crate) struct Deps {
     pub(crate) images: image::Store,
     pub(crate) containers: container::Store,
     pub(crate) leases: lease::Store,
+    pub(crate) tasks: task::Manager,
     /// Keeps a second supervisor off our directories.
     _lock: Lock,
 }
@@ -57,13 +58,16 @@ impl Deps {
         let snapshotters = Snapshotters::open(&root, &metadata, &events, &collector)?;
         let gc = Collector::new(metadata.clone(), content.clone(), snapshotters.clone(), events.clone());
         tokio::spawn(gc.clone().run(requests));
+        // Shims run in their bundle, and must find us from there.
+        let address = std::path::absolute(&options.address).context("resolve the address")?;
         Ok(Self {
+            tasks: task::Manager::new(&state, &address, events.clone()),
             gc,
             namespaces: namespace::Store::new(metadata.clone(), events.clone()),
             images: image::Store::new(metadata.clone(), events.clone(), collector.clone()),
             containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
             leases: lease::Store::new(metadata.clone(), collector.clone()),
-            address: options.address.clone(),
+            address,
             content,
             snapshotters,
             metadata,

@@ -5,14 +5,16 @@
 //!
 //! An event reaches every subscription that was open when it was published, in one order for all of them. A
 //! subscriber that falls [`QUEUE_LIMIT`] events behind is cut off, so that it learns of its loss and can subscribe
-//! again, instead of missing events in silence or growing without bound.
+//! again, instead of missing events in silence or growing without bound. After a restart of ours subscribers need a
+//! moment to come back; how tasks ended in that moment is told to them then.
 
 mod field;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use dhow_proto::any;
 pub(crate) use dhow_proto::containerd::types::Envelope;
@@ -26,10 +28,23 @@ pub(crate) use crate::filter::FilterError;
 /// How many undelivered events a subscriber may have before it is cut off.
 pub(crate) const QUEUE_LIMIT: usize = 64 << 10;
 
+/// How long after our start subscribers may come and still hear how tasks ended in the meantime.
+const RETURN: Duration = Duration::from_secs(30);
+/// How many such events are kept for them.
+const KEPT_LIMIT: usize = 4096;
+
 /// The hub between publishers and subscribers; clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Exchange {
-    subscribers: Arc<Mutex<Vec<Subscriber>>>,
+    hub: Arc<Mutex<Hub>>,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Hub {
+    subscribers: Vec<Subscriber>,
+    /// Ends of tasks since our start, for subscribers that we have lost by it and that are on their way back.
+    kept: VecDeque<Arc<Envelope>>,
 }
 
 #[derive(Debug)]
@@ -62,6 +77,12 @@ impl EnvelopeError {
     }
 }
 
+impl Default for Exchange {
+    fn default() -> Self {
+        Self { hub: Arc::default(), started: Instant::now() }
+    }
+}
+
 impl Exchange {
     /// Publishes `event`, made now, to the subscribers.
     pub(crate) fn publish<M: Message + Name>(&self, namespace: &str, topic: &str, event: &M) {
@@ -76,8 +97,16 @@ impl Exchange {
     /// Publishes an envelope that somebody else has made.
     pub(crate) fn forward(&self, envelope: Envelope) {
         let envelope = Arc::new(envelope);
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-        subscribers.retain(|subscriber| {
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.started.elapsed() > RETURN {
+            hub.kept = VecDeque::new();
+        } else if matches!(envelope.topic.as_str(), "/tasks/exit" | "/tasks/oom" | "/tasks/delete") {
+            if hub.kept.len() == KEPT_LIMIT {
+                hub.kept.pop_front();
+            }
+            hub.kept.push_back(Arc::clone(&envelope));
+        }
+        hub.subscribers.retain(|subscriber| {
             if !subscriber.filter.matches(envelope.as_ref()) {
                 return !subscriber.queue.is_closed();
             }
@@ -92,8 +121,14 @@ impl Exchange {
     pub(crate) fn subscribe(&self, filters: &[String]) -> Result<Subscription, FilterError> {
         let filter = Filter::parse(filters)?;
         let (sender, queue) = mpsc::channel(QUEUE_LIMIT);
-        let subscriber = Subscriber { filter, queue: sender };
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(subscriber);
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.started.elapsed() <= RETURN {
+            for envelope in hub.kept.iter().filter(|envelope| filter.matches(&***envelope)) {
+                // There is room: fewer are kept than fit a queue.
+                drop(sender.try_send(Arc::clone(envelope)));
+            }
+        }
+        hub.subscribers.push(Subscriber { filter, queue: sender });
         Ok(Subscription { queue })
     }
 }

@@ -53,3 +53,15 @@ fn foreign_envelopes_are_checked() {
     assert!(validate(&Envelope { namespace: String::new(), ..good.clone() }).is_err());
     assert!(validate(&Envelope { timestamp: None, ..good }).is_err());
 }
+
+#[tokio::test]
+async fn a_subscriber_that_comes_back_after_a_restart_hears_of_ends() {
+    let exchange = Exchange::default();
+    exchange.publish("moby", "/tasks/exit", &exit("a"));
+    exchange.publish("moby", "/images/create", &exit("a"));
+    exchange.publish("default", "/tasks/exit", &exit("b"));
+    let mut returned = exchange.subscribe(&["namespace==moby".to_owned()]).expect("a filter");
+    exchange.publish("moby", "/tasks/start", &TaskStart { container_id: "c".to_owned(), pid: 1 });
+    assert_eq!(returned.next().await.expect("kept").topic, "/tasks/exit");
+    assert_eq!(returned.next().await.expect("live").topic, "/tasks/start");
+}

@@ -3,6 +3,7 @@
 mod containers;
 mod content;
 mod convert;
+mod events;
 mod health;
 mod images;
 mod introspection;
@@ -10,6 +11,7 @@ mod leases;
 mod listen;
 mod namespaces;
 mod snapshots;
+mod tasks;
 mod version;
 mod write;
 
@@ -54,6 +56,8 @@ pub(crate) async fn serve(
         .add_service(images::service(deps))
         .add_service(snapshots::service(deps))
         .add_service(leases::service(deps))
+        .add_service(tasks::service(deps))
+        .add_service(events::service(deps))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
         .await
 }

@@ -1,0 +1,78 @@
+//! `containerd.services.events.v1.Events`
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use dhow_proto::containerd::services::events::v1::events_server::{Events, EventsServer};
+use dhow_proto::containerd::services::events::v1::{ForwardRequest, PublishRequest, SubscribeRequest};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::Replies;
+use crate::event::{self, Envelope, Subscription};
+use crate::fault::status;
+use crate::namespace::Namespace;
+use crate::supervisor::Deps;
+
+#[derive(Debug)]
+pub(crate) struct EventsService(Arc<Deps>);
+
+pub(crate) fn service(deps: &Arc<Deps>) -> EventsServer<EventsService> {
+    EventsServer::new(EventsService(deps.clone())).max_decoding_message_size(super::MESSAGE_LIMIT)
+}
+
+/// A subscription as a stream of answers, ended by an error for a subscriber that fell behind.
+struct Subscribed {
+    subscription: Subscription,
+    over: bool,
+}
+
+impl Stream for Subscribed {
+    type Item = Result<Envelope, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        self.subscription.poll_next(context).map(|envelope| match envelope {
+            Some(envelope) => Some(Ok(envelope)),
+            None => {
+                self.over = true;
+                Some(Err(Status::resource_exhausted(
+                    "subscriber fell behind; events were lost, subscribe again",
+                )))
+            }
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Events for EventsService {
+    type SubscribeStream = Replies<Envelope>;
+
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
+        let namespace = Namespace::require(request.metadata()).map_err(status)?;
+        let PublishRequest { topic, event } = request.into_inner();
+        event::validate_topic(&topic).map_err(|error| Status::new(error.kind().into(), error.to_string()))?;
+        let timestamp = Some(SystemTime::now().into());
+        self.0.events.forward(Envelope { timestamp, namespace: namespace.to_string(), topic, event });
+        Ok(Response::new(()))
+    }
+
+    async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<()>, Status> {
+        let envelope = request.into_inner().envelope.unwrap_or_default();
+        event::validate(&envelope).map_err(|error| Status::new(error.kind().into(), error.to_string()))?;
+        self.0.tasks.forward(envelope);
+        Ok(Response::new(()))
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let subscription = self.0.events.subscribe(&request.into_inner().filters).map_err(status)?;
+        Ok(Response::new(Box::pin(Subscribed { subscription, over: false })))
+    }
+}

@@ -1,0 +1,160 @@
+//! Taking away what is left of a task: its shim, its container, its bundle.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dhow_linux::file::read_limited;
+use dhow_proto::containerd::events::{TaskDelete, TaskExit};
+use dhow_proto::containerd::task::v3::{
+    ConnectRequest, ConnectResponse, DeleteRequest, DeleteResponse, ShutdownRequest,
+};
+use dhow_proto::error::chain;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::bundle::Bundle;
+use super::exit::Exit;
+use super::launch::Endpoint;
+use super::log::ShimLog;
+use super::manager::{Key, Manager};
+use super::runtime_name;
+use super::shim::{STATE, Task};
+
+/// How long a shim may take to delete or to go away.
+const LEAVE: Duration = Duration::from_secs(5);
+
+impl Manager {
+    /// Watches over a task until its shim goes away.
+    pub(super) fn follow(&self, task: Arc<Task>) {
+        let manager = self.clone();
+        tokio::spawn(async move {
+            task.client.closed().await;
+            if task.leave() {
+                tracing::warn!(namespace = %task.namespace, task = %task.id, "shim died; cleaning up after it");
+                let key = (task.namespace.clone(), task.id.clone());
+                let exit = manager.clean_up_after_dead(&key, &task.bundle, &task.binary, Some(&task)).await;
+                manager.free(&key);
+                task.end(exit);
+            }
+        });
+    }
+
+    /// Ends the container of a dead shim and tells how everything in it ended; the exit of its first process.
+    pub(super) async fn clean_up_after_dead(
+        &self,
+        key: &Key,
+        bundle: &Bundle,
+        binary: &Path,
+        task: Option<&Task>,
+    ) -> Exit {
+        // Read before `delete` can touch them.
+        let mut exits = Exit::load_all(bundle.path());
+        let cleaned = self.launcher().delete(binary, (key.0.as_str(), &key.1), bundle).await;
+        let cleaned = cleaned.inspect_err(|error| {
+            tracing::warn!(task = %key.1, error = %chain(error), "clean up after dead shim");
+        });
+        if !exits.iter().any(|exit| exit.exec_id.is_empty()) {
+            exits.push(match cleaned {
+                Ok(DeleteResponse { pid, exit_status, exited_at }) => {
+                    Exit { pid, status: exit_status, at: exited_at, ..Exit::UNKNOWN }
+                }
+                Err(_) => Exit { at: Some(std::time::SystemTime::now().into()), ..Exit::UNKNOWN },
+            });
+        }
+        for exit in &exits {
+            self.tell_exit(key, exit, task);
+        }
+        let last = exits.pop().unwrap_or(Exit::UNKNOWN);
+        let event = TaskDelete {
+            container_id: key.1.clone(),
+            pid: last.pid,
+            exit_status: last.status,
+            exited_at: last.at,
+            id: String::new(),
+        };
+        self.events().publish(key.0.as_str(), "/tasks/delete", &event);
+        self.remove_bundle(bundle);
+        last
+    }
+
+    /// Publishes an exit that subscribers do not know yet.
+    pub(super) fn tell_exit(&self, key: &Key, exit: &Exit, task: Option<&Task>) {
+        let id = if exit.exec_id.is_empty() { &key.1 } else { &exit.exec_id };
+        if task.is_some_and(|task| !task.tell(id, exit.pid)) {
+            return;
+        }
+        let event = TaskExit {
+            container_id: key.1.clone(),
+            id: id.clone(),
+            pid: exit.pid,
+            exit_status: exit.status,
+            exited_at: exit.at,
+        };
+        self.events().publish(key.0.as_str(), "/tasks/exit", &event);
+    }
+
+    /// Takes away a task that must not stay: its container, its shim and its bundle.
+    pub(super) async fn destroy(&self, task: &Task) {
+        task.leave();
+        let request = DeleteRequest { id: task.id.clone(), exec_id: String::new() };
+        // A container that was never created is not found, which is as good.
+        drop(task.call_within::<_, DeleteResponse>("Delete", &request, LEAVE).await);
+        self.dismiss(task).await;
+        self.remove_bundle(&task.bundle);
+    }
+
+    /// Takes away what a create left that never ended.
+    pub(super) async fn destroy_unfinished(&self, key: &Key) {
+        let bundle = self.bundle(key);
+        match self.reconnect(key, &bundle).await {
+            Some(task) => {
+                kill_shim(&task).await;
+                drop(self.clean_up_after_dead(key, &bundle, &task.binary, None).await);
+            }
+            None => self.remove_bundle(&bundle),
+        }
+    }
+
+    async fn reconnect(&self, key: &Key, bundle: &Bundle) -> Option<Task> {
+        let log = ShimLog::open(&bundle.file("log"), &key.1).ok()?;
+        let endpoint = Endpoint::load(bundle).ok()?;
+        Task::connect(key.clone(), bundle.clone(), binary_of(bundle)?, &endpoint, log).await.ok()
+    }
+
+    /// Ends a shim that has no container any more.
+    pub(super) async fn dismiss(&self, task: &Task) {
+        let request = ShutdownRequest { id: task.id.clone(), now: false };
+        let asked = task.call_within::<_, ()>("Shutdown", &request, LEAVE).await;
+        let closed = tokio::time::timeout(LEAVE, task.client.closed()).await;
+        if closed.is_err() {
+            let error = asked.err().map(|error| chain(&error));
+            tracing::warn!(task = %task.id, ?error, "shim does not shut down; killing it");
+            kill_shim(task).await;
+        }
+    }
+
+    pub(super) fn remove_bundle(&self, bundle: &Bundle) {
+        if let Err(error) = bundle.remove() {
+            tracing::warn!(error = %chain(&error), "remove bundle");
+        }
+    }
+}
+
+/// The shim that a bundle was made for; our own when that was not noted.
+pub(super) fn binary_of(bundle: &Bundle) -> Option<PathBuf> {
+    let noted = read_limited(&bundle.file("shim-binary-path"), 4 << 10).ok();
+    let noted = noted.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|path| !path.is_empty());
+    noted.map(PathBuf::from).or_else(|| runtime_name::resolve("io.containerd.dhow.v2").ok())
+}
+
+async fn kill_shim(task: &Task) {
+    let request = ConnectRequest { id: task.id.clone() };
+    let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
+    let pid = answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1);
+    if let Some(pid) = pid
+        && let Err(error) = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL)
+    {
+        tracing::warn!(task = %task.id, %error, "kill shim");
+    }
+}

@@ -1,0 +1,140 @@
+//! Creating a task: bundle, shim, container; all of it or nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dhow_proto::containerd::task::v3::{CreateTaskRequest, CreateTaskResponse};
+use dhow_proto::containerd::types::Mount;
+use prost_types::Any;
+use tokio::sync::oneshot;
+
+use super::bundle::Bundle;
+use super::error::TaskError;
+use super::log::ShimLog;
+use super::manager::{Key, Manager, Slot};
+use super::runtime_name;
+use super::shim::Task;
+use crate::identifier;
+use crate::namespace::Namespace;
+
+/// How long a create that its client has given up may still run before its shim is killed.
+const ABANDONED: Duration = Duration::from_secs(10);
+
+/// What a task is made from.
+#[derive(Debug, Default)]
+pub(crate) struct NewTask {
+    pub(crate) id: String,
+    /// The OCI spec, as JSON.
+    pub(crate) spec: Vec<u8>,
+    pub(crate) rootfs: Vec<Mount>,
+    pub(crate) stdin: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) terminal: bool,
+    /// The name or path of a shim.
+    pub(crate) runtime: String,
+    pub(crate) options: Option<Any>,
+    /// A folder to restore from.
+    pub(crate) checkpoint: String,
+}
+
+impl Manager {
+    /// Creates a task; the pid of its first process.
+    ///
+    /// It goes on when the caller is dropped, and is then undone: a client that gave up finds the id free again.
+    pub(crate) async fn create(&self, namespace: &Namespace, new: NewTask) -> Result<u32, TaskError> {
+        identifier::validate(&new.id).map_err(TaskError::Id)?;
+        let key = (namespace.clone(), new.id.clone());
+        self.reserve(&key).await?;
+        let (_present, abandoned) = oneshot::channel();
+        let created = tokio::spawn(self.clone().create_reserved(key.clone(), new, abandoned)).await;
+        match created {
+            Ok(created) => created,
+            Err(failure) => {
+                self.free(&key);
+                match failure.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Err(TaskError::Canceled(key.1)),
+                }
+            }
+        }
+    }
+
+    async fn create_reserved(
+        self,
+        key: Key,
+        new: NewTask,
+        mut abandoned: oneshot::Receiver<()>,
+    ) -> Result<u32, TaskError> {
+        let mut creating = Box::pin(self.bring_up(&key, &new));
+        let created = tokio::select! {
+            created = &mut creating => created,
+            _ = &mut abandoned => {
+                tracing::info!(task = %key.1, "create was given up; undoing it");
+                self.set(&key, Slot::Leaving);
+                let finished = tokio::time::timeout(ABANDONED, &mut creating).await;
+                drop(creating);
+                match finished {
+                    Ok(Ok((task, _))) => self.destroy(&task).await,
+                    Ok(Err(_)) => {}
+                    Err(_) => self.destroy_unfinished(&key).await,
+                }
+                self.free(&key);
+                return Err(TaskError::Canceled(key.1));
+            }
+        };
+        match created {
+            Ok((task, pid)) => {
+                self.set(&key, Slot::Ready(Arc::clone(&task)));
+                self.follow(task);
+                Ok(pid)
+            }
+            Err(error) => {
+                self.free(&key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Does the work; leaves nothing when it fails.
+    async fn bring_up(&self, key: &Key, new: &NewTask) -> Result<(Arc<Task>, u32), TaskError> {
+        let binary = runtime_name::resolve(&new.runtime)?;
+        let bundle = Bundle::create(self.bundle(key).path().to_owned(), &new.spec)?;
+        let names = (key.0.as_str(), key.1.as_str());
+        let connected = async {
+            let log = ShimLog::open(&bundle.file("log"), &key.1)?;
+            let endpoint = self.launcher().start(&binary, names, &bundle, new.options.as_ref()).await?;
+            let task = Task::connect(key.clone(), bundle.clone(), binary.clone(), &endpoint, log).await?;
+            Ok::<_, TaskError>(Arc::new(task))
+        };
+        let task = match connected.await {
+            Ok(task) => task,
+            Err(error) => {
+                self.remove_bundle(&bundle);
+                return Err(error);
+            }
+        };
+        match task.call_raw("Create", &request(new, &bundle), None).await {
+            Ok(CreateTaskResponse { pid }) => Ok((task, pid)),
+            Err(call) => {
+                self.destroy(&task).await;
+                Err(TaskError::Call { context: "failed to create shim task: ", call })
+            }
+        }
+    }
+}
+
+fn request(new: &NewTask, bundle: &Bundle) -> CreateTaskRequest {
+    CreateTaskRequest {
+        id: new.id.clone(),
+        bundle: bundle.path().to_string_lossy().into_owned(),
+        rootfs: new.rootfs.clone(),
+        terminal: new.terminal,
+        stdin: new.stdin.clone(),
+        stdout: new.stdout.clone(),
+        stderr: new.stderr.clone(),
+        checkpoint: new.checkpoint.clone(),
+        parent_checkpoint: String::new(),
+        options: new.options.clone(),
+    }
+}

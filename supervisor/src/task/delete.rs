@@ -1,0 +1,57 @@
+//! Deleting a task or an exec.
+
+use std::sync::Arc;
+
+use dhow_proto::containerd::task::v3::{DeleteRequest, DeleteResponse};
+use dhow_proto::error::Kind;
+
+use super::error::TaskError;
+use super::exit::Exit;
+use super::manager::{Manager, Slot};
+use super::shim::Task;
+use crate::fault::Fault;
+
+impl Manager {
+    /// Deletes a task that has ended. Its shim goes in the background; the id is usable at once, as a new task waits
+    /// for that.
+    pub(crate) async fn delete(&self, task: Arc<Task>) -> Result<Exit, TaskError> {
+        match delete(&task, "").await {
+            Ok(exit) => {
+                self.retire(task);
+                Ok(exit)
+            }
+            // The shim has died, and with it the task: that it is gone is what was wanted.
+            Err(error) if error.is_closed() => Ok(task.ended().await),
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.retire(task);
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes an exec that has ended.
+    pub(crate) async fn delete_process(&self, task: &Task, exec_id: &str) -> Result<Exit, TaskError> {
+        delete(task, exec_id).await
+    }
+
+    fn retire(&self, task: Arc<Task>) {
+        if !task.leave() {
+            return;
+        }
+        let key = (task.namespace.clone(), task.id.clone());
+        self.set(&key, Slot::Leaving);
+        let manager = self.clone();
+        tokio::spawn(async move {
+            manager.dismiss(&task).await;
+            manager.remove_bundle(&task.bundle);
+            manager.free(&key);
+        });
+    }
+}
+
+async fn delete(task: &Task, exec_id: &str) -> Result<Exit, TaskError> {
+    let request = DeleteRequest { id: task.id.clone(), exec_id: exec_id.to_owned() };
+    let DeleteResponse { pid, exit_status, exited_at } = task.call("Delete", &request).await?;
+    Ok(Exit { exec_id: exec_id.to_owned(), pid, status: exit_status, at: exited_at })
+}
