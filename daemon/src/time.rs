@@ -42,6 +42,12 @@ pub(crate) fn parse_bound(text: &str) -> Option<Timestamp> {
     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
+/// How long it was from one time to another; zero when that cannot be told.
+pub(crate) fn between(from: &str, to: &str) -> Duration {
+    let (Some(from), Some(to)) = (parse(from), parse(to)) else { return Duration::ZERO };
+    Duration::try_from(from.duration_until(to)).unwrap_or_default()
+}
+
 /// Seconds since 1970.
 pub(crate) fn unix(text: &str) -> i64 {
     parse(text).map_or(0, Timestamp::as_second)

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use dhow_engine_api::container::Health;
 use tokio::net::UnixStream;
@@ -9,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::record::{Record, RecordError};
+use crate::daemon::Daemon;
 
 /// What a container does now.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(crate) struct State {
     pub(crate) stays_down: bool,
     /// It is being restarted by a person: its end is not followed by its removal.
     pub(crate) restarted_by_hand: bool,
+    /// The last pause before a restart.
+    pub(crate) pause: Option<Duration>,
     /// Clients that attached before the start; each gets a connection to the shim before the process runs.
     pub(crate) early: Vec<oneshot::Sender<UnixStream>>,
     /// The process of its health checks.
@@ -85,6 +89,7 @@ impl Container {
             health: None,
             stays_down: false,
             restarted_by_hand: false,
+            pause: None,
             early: Vec::new(),
             checks: None,
             waiters: Vec::new(),
@@ -123,6 +128,27 @@ impl Container {
             state.record.save(&container.folder)
         });
         saved.await.unwrap_or(Ok(()))
+    }
+
+    /// Notes that its processes are frozen, or go on.
+    pub(crate) fn set_paused(&self, now: bool) {
+        if let Phase::Running { paused, .. } = &mut self.state().phase {
+            *paused = now;
+        }
+    }
+
+    /// Tells that something happened to it: its labels, its image and its name go along.
+    pub(crate) fn tell_event(&self, daemon: &Daemon, action: &str, more: &[(&str, &str)]) {
+        let attributes = {
+            let state = self.state();
+            let config = &state.record.config;
+            let mut attributes = config.labels.clone().unwrap_or_default();
+            attributes.insert("image".to_owned(), config.image.clone());
+            attributes.insert("name".to_owned(), state.record.name.clone());
+            attributes
+        };
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        daemon.events.publish("container", action, &self.id, attributes.into_iter().chain(more).collect());
     }
 
     /// The socket of its first process.

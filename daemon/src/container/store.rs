@@ -1,6 +1,6 @@
 //! All containers: by ID, by name, by the beginning of an ID.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -140,6 +140,14 @@ impl Store {
         if index.by_name.get(&name) == Some(&container.id) {
             index.by_name.remove(&name);
         }
+    }
+
+    /// IDs of those that have a process.
+    pub(crate) fn running(&self) -> HashSet<String> {
+        let all = self.all().into_iter();
+        all.filter(|container| container.state().phase.pid().is_some())
+            .map(|container| container.id.clone())
+            .collect()
     }
 
     /// How many run, are paused, and neither.

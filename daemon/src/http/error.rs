@@ -25,6 +25,11 @@ impl HttpError {
         Self::new(Kind::InvalidArgument, message)
     }
 
+    /// What went wrong, for answers that began before it did.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
     /// The status and the document that tell a client.
     pub(crate) fn answer(self) -> Answer {
         let status = status(self.kind);

@@ -23,7 +23,7 @@ pub(crate) async fn info(daemon: &Daemon) -> Info {
         containers_running: running,
         containers_paused: paused,
         containers_stopped: stopped,
-        images: daemon.image_count().await,
+        images: daemon.images.count().await,
         driver: "overlay2".to_owned(),
         driver_status: Some(vec![
             ["Backing Filesystem".to_owned(), host::backing(&options.data_root)],

@@ -13,6 +13,7 @@
 pub(crate) mod capability;
 pub(crate) mod defaults;
 pub(crate) mod device;
+mod exec;
 pub(crate) mod host;
 pub(crate) mod machine;
 pub(crate) mod merge;
@@ -35,6 +36,7 @@ use oci_spec::runtime::{Linux, Root, Spec};
 
 use self::capability::CapabilityError;
 use self::device::DeviceError;
+pub(crate) use self::exec::exec_process;
 pub(crate) use self::host::HostFacts;
 pub(crate) use self::machine::Machine;
 use self::mount::{MountError, MountPlan};
@@ -42,6 +44,7 @@ pub(crate) use self::namespace::{Join, Namespaces};
 use self::seccomp::ProfileError;
 use self::security::Security;
 use self::user::Identity;
+use crate::error::Failure;
 use dhow_proto::error::Kind;
 
 /// The version of the runtime specification that specs are written for.
@@ -102,9 +105,8 @@ pub(crate) enum SpecError {
     Ulimit(String),
 }
 
-impl SpecError {
-    /// What sort of failure this is.
-    pub(crate) fn kind(&self) -> Kind {
+impl Failure for SpecError {
+    fn kind(&self) -> Kind {
         match self {
             Self::NoCommand
             | Self::Capability(_)

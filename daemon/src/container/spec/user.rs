@@ -12,7 +12,7 @@ pub(crate) struct Database {
 }
 
 /// Who a process runs as.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// User id.
     pub(crate) uid: u32,

@@ -39,7 +39,9 @@ pub(crate) async fn list(call: &Call) -> Outcome {
     }
     if call.version.before(43) {
         for image in &mut images {
-            for (names, none) in [(&mut image.repo_tags, "<none>:<none>"), (&mut image.repo_digests, "<none>@<none>")] {
+            for (names, none) in
+                [(&mut image.repo_tags, "<none>:<none>"), (&mut image.repo_digests, "<none>@<none>")]
+            {
                 if names.as_deref().is_some_and(<[String]>::is_empty) {
                     *names = Some(vec![none.to_owned()]);
                 }
@@ -113,7 +115,8 @@ pub(crate) async fn create(call: Call) -> Outcome {
     let platform = platform(call.query.text("platform"))?;
     let source = call.query.text("fromSrc");
     if !source.is_empty() {
-        return super::import::import(call, platform).await;
+        let message = "images cannot be imported from files";
+        return Err(HttpError::new(dhow_proto::error::Kind::Unimplemented, message));
     }
     let image = call.query.text("fromImage");
     if image.is_empty() {
@@ -157,13 +160,15 @@ async fn answer(mut lines: PullLines, said: impl Fn(&str) + Send + 'static) -> O
 fn platform(text: &str) -> Result<Option<Platform>, HttpError> {
     // Newer clients send the JSON form.
     if text.starts_with('{') {
-        return serde_json::from_str(text).map(Some).map_err(|error| HttpError::invalid(format!("invalid platform: {error}")));
+        return serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| HttpError::invalid(format!("invalid platform: {error}")));
     }
     match text {
         "" => Ok(None),
-        text => Platform::parse(text)
-            .map(Some)
-            .ok_or_else(|| HttpError::invalid(format!("invalid platform: {text:?}: OS[/ARCH[/VARIANT]] is meant"))),
+        text => Platform::parse(text).map(Some).ok_or_else(|| {
+            HttpError::invalid(format!("invalid platform: {text:?}: OS[/ARCH[/VARIANT]] is meant"))
+        }),
     }
 }
 

@@ -1,3 +1,8 @@
 //! The handlers: decode, one call, encode.
 
-pub(crate) mod system;
+pub(super) mod container;
+pub(super) mod exec;
+pub(super) mod image;
+pub(super) mod network;
+pub(super) mod system;
+pub(crate) mod volume;

@@ -41,7 +41,13 @@ pub(crate) async fn remove(call: &Call, name: &str) -> Outcome {
 pub(crate) async fn connect(mut call: Call, name: &str) -> Outcome {
     let NetworkConnect { container, endpoint_config } = call.document().await?;
     let network = call.daemon.networks.inspect(name)?;
-    let id = crate::container::connect(&call.daemon, &container, &network.name, endpoint_config.unwrap_or_default()).await?;
+    let id = crate::container::connect(
+        &call.daemon,
+        &container,
+        &network.name,
+        endpoint_config.unwrap_or_default(),
+    )
+    .await?;
     tell(&call, "connect", &network, Some(&id));
     Ok(body::empty(StatusCode::OK))
 }

@@ -189,6 +189,15 @@ impl Hub {
     }
 }
 
+impl Drop for Hub {
+    /// One that never served goes without a word.
+    fn drop(&mut self) {
+        if self.state.replace(State::Closed) != State::Closed {
+            socket::remove(&self.path);
+        }
+    }
+}
+
 impl Client {
     /// Sends from the queue until the process is over or the client has left.
     async fn deliver(&self, hub: &Hub) {
@@ -235,10 +244,14 @@ impl Client {
                 }
             }
         }
-        if let Some(stdin) = stdin {
+        // A client that closed one direction has said its last word; one that is gone altogether has only left, as who
+        // detaches does, and the next one may go on.
+        if let Some(stdin) = stdin
+            && !self.gone.get()
+            && !is_hung_up(&self.socket)
+        {
             stdin.client_ended();
         }
-        // A half-close only ends its input; whether it is gone for good shows when epoll reports an error.
         drop(buffer);
         while !self.gone.get() && !is_hung_up(&self.socket) {
             self.socket.event().await;

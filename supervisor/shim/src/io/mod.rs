@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub(crate) use attach::Hub;
 use dhow_linux::file::PathError;
-pub(crate) use open::{ChildStdio, Owner, open};
+pub(crate) use open::{ChildStdio, Owner, bind, open};
 use pump::Output;
 use rustix::io::Errno;
 use rustix::termios::Winsize;

@@ -41,14 +41,30 @@ pub(crate) struct ChildStdio {
     pub(crate) stderr: ChildStream,
 }
 
+/// Makes the attach sockets that `stdio` names: clients may connect before the process, and so its stdio, is there.
+pub(crate) fn bind(reactor: &Reactor, stdio: &Stdio) -> Result<Vec<Rc<Hub>>, IoError> {
+    let mut hubs = BTreeMap::new();
+    for uri in [&stdio.stdin, &stdio.stdout, &stdio.stderr] {
+        if let Target::Attach { socket, .. } = Target::parse(uri)?
+            && !hubs.contains_key(&socket)
+        {
+            let hub = Rc::new(Hub::bind(reactor, &socket, stdio.terminal)?);
+            hubs.insert(socket, hub);
+        }
+    }
+    Ok(hubs.into_values().collect())
+}
+
 /// Opens everything that `stdio` names and starts copying. With a terminal, copying waits for
-/// [`Io::start_console`], and the child inherits nothing.
+/// [`Io::start_console`], and the child inherits nothing. Sockets in `bound` are taken over.
 pub(crate) async fn open(
     reactor: &Reactor,
     stdio: &Stdio,
     owner: &Owner,
+    bound: Vec<Rc<Hub>>,
 ) -> Result<(Rc<Io>, ChildStdio), IoError> {
     let mut opening = Opening::new(reactor, owner, stdio.terminal);
+    opening.hubs.extend(bound.into_iter().map(|hub| (hub.path().to_owned(), hub)));
     let mut child =
         ChildStdio { stdin: ChildStream::null(), stdout: ChildStream::null(), stderr: ChildStream::null() };
     let copying = Rc::new(Copying::default());

@@ -131,7 +131,7 @@ impl Shim {
         id: &str,
         bundle: &Path,
     ) -> Result<(), TaskError> {
-        let (io, child) = io::open(&self.reactor, &process.stdio, owner).await?;
+        let (io, child) = io::open(&self.reactor, &process.stdio, owner, process.bound.take()).await?;
         let console = match process.stdio.terminal {
             true => Some(ConsoleSocket::bind(&self.reactor, &self.sockets)?),
             false => None,

@@ -52,6 +52,7 @@ impl Shim {
         if let Some(io) = &io {
             io.drained(EXEC_OUTPUT).await;
         }
+        drop(exec.bound.take());
         container.remove_exec(&exec.exec_id);
         drop(std::fs::remove_file(container.bundle.join(format!("{}.pid", exec.exec_id))));
         exit_record::remove(&container.bundle, &exec.exec_id);

@@ -6,7 +6,7 @@ use dhow_proto::containerd::task::v3::ExecProcessRequest;
 use super::container::Freezer;
 use super::process::{Process, State};
 use super::{Shim, TaskError};
-use crate::io::Stdio;
+use crate::io::{self, Stdio};
 
 impl Shim {
     /// Adds an exec to a container; [`Shim::start`] runs it.
@@ -31,7 +31,10 @@ impl Shim {
             stderr: request.stderr,
             terminal: request.terminal,
         };
-        container.add_exec(Process::new(request.exec_id.clone(), stdio, spec))?;
+        let bound = io::bind(&self.reactor, &stdio)?;
+        let process = Process::new(request.exec_id.clone(), stdio, spec);
+        process.bound.replace(bound);
+        container.add_exec(process)?;
         let event = TaskExecAdded { container_id: container.id.clone(), exec_id: request.exec_id };
         self.publisher.publish("/tasks/exec-added", &event);
         Ok(())

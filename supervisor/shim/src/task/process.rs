@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dhow_proto::containerd::v1::types::Status;
 
 use super::TaskError;
-use crate::io::{Io, Stdio};
+use crate::io::{Hub, Io, Stdio};
 use crate::reactor::Changed;
 use crate::reaper::Exit;
 
@@ -48,6 +48,8 @@ pub(super) struct Process {
     pub(super) spec: Vec<u8>,
     pub(super) pid: Cell<u32>,
     pub(super) io: RefCell<Option<Rc<Io>>>,
+    /// Sockets made before the stdio that they belong to.
+    pub(super) bound: RefCell<Vec<Rc<Hub>>>,
     /// Whether stdin was closed before it was open.
     stdin_closed: Cell<bool>,
     state: Cell<State>,
@@ -68,6 +70,7 @@ impl Process {
             spec,
             pid: Cell::new(0),
             io: RefCell::default(),
+            bound: RefCell::default(),
             stdin_closed: Cell::new(false),
             state: Cell::new(State::Created),
             busy: Cell::new(false),
