@@ -5,10 +5,11 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use dhow_linux::sched::Policy;
+use oci_spec::runtime::LinuxSeccomp;
 
 use super::CapabilitySets;
-use crate::seccomp;
 use crate::spec::{Capabilities, IoPriority, Linux, MemoryPolicy, Personality, Process, Scheduler};
+use crate::{log, seccomp};
 
 /// A process to be.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl<'a> Task<'a> {
             process,
             arguments: arguments.collect::<Result<_, _>>().map_err(|_| TaskError::NulByte)?,
             capabilities: process.capabilities.as_ref().map(sets),
-            seccomp: linux.seccomp.as_ref().map(seccomp::compile).transpose()?,
+            seccomp: linux.seccomp.as_ref().map(compile).transpose()?,
             scheduler: process.scheduler.as_ref().map(policy).transpose()?,
             io_priority: process.io_priority.as_ref().map(io_priority).transpose()?,
             personality: linux.personality.as_ref().map(personality).transpose()?,
@@ -93,6 +94,12 @@ impl<'a> Task<'a> {
             sets_groups: true,
         })
     }
+}
+
+fn compile(profile: &LinuxSeccomp) -> Result<seccomp::Filter, seccomp::SeccompError> {
+    let filter = seccomp::compile(profile)?;
+    log::debug(&format!("seccomp filter flags: {}", filter.flags()));
+    Ok(filter)
 }
 
 fn sets(capabilities: &Capabilities) -> CapabilitySets {
