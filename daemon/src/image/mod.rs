@@ -5,11 +5,15 @@
 //! Nothing is kept here but a memory of documents that cannot change, so the supervisor's other clients and this
 //! daemon always agree.
 
+pub(crate) mod change;
 mod content;
 mod delete;
 pub(crate) mod document;
 mod error;
+mod import;
+mod ingest;
 mod inspect;
+mod lease;
 mod list;
 mod progress;
 mod pull;
@@ -29,6 +33,7 @@ pub(crate) use self::delete::User;
 pub(crate) use self::document::Platform;
 use self::document::{Descriptor, ImageConfig};
 pub(crate) use self::error::ImageError;
+pub(crate) use self::import::ImportRequest;
 pub(crate) use self::list::{FILTERS, ListFilters};
 pub(crate) use self::pull::PullLines;
 use self::reference::{Reference, is_digest};

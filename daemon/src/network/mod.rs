@@ -17,6 +17,7 @@
 mod address;
 mod bridge;
 pub(crate) mod definition;
+mod dns;
 mod endpoint;
 mod error;
 pub(crate) mod files;
@@ -43,6 +44,7 @@ use tokio::runtime::Handle;
 
 use self::address::first_host;
 use self::definition::{Definition, Definitions, Driver, Pool as SubnetPool};
+use self::dns::Resolver;
 pub(crate) use self::error::NetworkError;
 use self::firewall::Firewall;
 use self::pool::Pool;
@@ -89,7 +91,8 @@ struct Inner {
     firewall: Firewall,
     pool: Pool,
     runtime: Handle,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    resolvers: Mutex<HashMap<String, Resolver>>,
     /// Bridges that are there and that the rules know, by network: their interfaces' indexes.
     active: Mutex<BTreeMap<String, u32>>,
     served: Mutex<HashMap<String, Vec<Proxy>>>,
@@ -121,7 +124,8 @@ impl Networks {
             records,
             pool: Pool::start()?,
             runtime: Handle::current(),
-            state: Mutex::new(State { networks, sandboxes }),
+            state: Arc::new(Mutex::new(State { networks, sandboxes })),
+            resolvers: Mutex::default(),
             active: Mutex::default(),
             served: Mutex::default(),
             settings,
@@ -230,7 +234,26 @@ impl Inner {
         drop(self.served.lock().unwrap_or_else(PoisonError::into_inner).remove(container));
     }
 
-    fn resolver_for(&self, _record: &SandboxRecord) {}
+    fn stop_resolving(&self, container: &str) {
+        drop(self.resolvers.lock().unwrap_or_else(PoisonError::into_inner).remove(container));
+    }
+
+    /// Makes names resolve in a sandbox that is in a user-defined network; it works without, so failures are told.
+    fn resolver_for(&self, record: &SandboxRecord) {
+        let Some(netns) = &record.netns else { return };
+        let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = record.endpoints.iter().any(|endpoint| !endpoint.names.is_empty());
+        if !wanted || resolvers.contains_key(&record.container) {
+            return;
+        }
+        match Resolver::start(&record.container, netns, Arc::clone(&self.state), &self.runtime) {
+            Ok(resolver) => drop(resolvers.insert(record.container.clone(), resolver)),
+            Err(error) => {
+                let error = dhow_proto::error::chain(&error);
+                tracing::warn!(container = record.container, error, "names of containers do not resolve");
+            }
+        }
+    }
 }
 
 /// Adds `bridge`, `host` and `none` where they are missing, and follows `--bridge` and `--bip`: whether that changed

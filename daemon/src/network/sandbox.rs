@@ -264,6 +264,7 @@ impl Inner {
     pub(super) fn release(&self, container: &str) -> Result<(), NetworkError> {
         let Some(record) = self.state().sandboxes.get(container).cloned() else { return Ok(()) };
         self.stop_serving(container);
+        self.stop_resolving(container);
         let publications: Vec<_> = record.ports.iter().map(|port| port.publication()).collect();
         self.firewall.withdraw(&publications)?;
         remove_links(record.endpoints.iter().map(|endpoint| endpoint.host_interface.as_str()))?;
@@ -322,7 +323,8 @@ fn networks<'a>(
         let network = find(known, if name == "default" { "bridge" } else { name })?;
         wanted.push((network, settings.clone()));
     }
-    if !wanted.iter().any(|(network, _)| network.id == main.id) {
+    // A container that was taken out of its first network stays out of it.
+    if wanted.is_empty() {
         wanted.push((main, EndpointSettings::default()));
     }
     wanted.sort_by_key(|(network, _)| (network.id != main.id, network.name.clone()));

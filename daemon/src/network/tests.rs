@@ -213,3 +213,65 @@ fn what_no_record_names_is_swept() {
         assert_eq!(std::fs::read_dir(netns).expect("a folder").count(), 0);
     });
 }
+
+#[test]
+fn names_resolve_in_a_network_of_users() {
+    on_a_host(|| {
+        let mut stack = Stack::new();
+        let wanted = dhow_engine_api::network::NetworkCreate { name: "net".into(), ..Default::default() };
+        stack.runtime.block_on(stack.networks().create(wanted)).expect("makes");
+        let in_net = |request: &mut SandboxRequest| request.mode = "net".into();
+        let web = stack.allocate("a", in_net).expect("allocates");
+        let db = stack
+            .allocate("b", |request| {
+                in_net(request);
+                let aliases = Some(vec!["db".to_owned()]);
+                let settings = dhow_engine_api::endpoint::EndpointSettings { aliases, ..Default::default() };
+                request.endpoints.insert("net".into(), settings);
+            })
+            .expect("allocates");
+        assert_eq!(db.endpoints["net"].ip_address, "172.18.0.3");
+        for name in ["b", "db", "DB.net", &"b".repeat(12)] {
+            let answer = inside(&web, &format!("busybox nslookup {name} 127.0.0.11"));
+            assert!(answer.contains("172.18.0.3"), "{name}: {answer}");
+        }
+        assert!(inside(&web, "busybox nslookup 172.18.0.3 127.0.0.11").contains("b.net"));
+
+        stack.restart();
+        let running = ["a".repeat(64), "b".repeat(64)].into();
+        stack.runtime.block_on(stack.networks().recover(running)).expect("recovers");
+        assert!(inside(&web, "busybox nslookup db 127.0.0.11").contains("172.18.0.3"), "after a restart");
+        ["a", "b"].into_iter().for_each(|id| stack.release(id));
+        stack.runtime.block_on(stack.networks().remove("net")).expect("removes");
+        assert!(!run("ip -o link").contains("br-"));
+    });
+}
+
+#[test]
+fn a_running_container_joins_and_leaves() {
+    on_a_host(|| {
+        let stack = Stack::new();
+        let wanted = dhow_engine_api::network::NetworkCreate {
+            name: "inner".into(),
+            internal: true,
+            ..Default::default()
+        };
+        stack.runtime.block_on(stack.networks().create(wanted)).expect("makes");
+        let first = stack.allocate("a", |request| request.mode = "inner".into()).expect("allocates");
+        assert_eq!(first.endpoints["inner"].gateway, "", "no way out");
+        assert!(!inside(&first, "ip route").contains("default"));
+        let request = SandboxRequest { container: "a".repeat(64), name: "a".into(), ..Default::default() };
+        let joined = stack.networks().connect("bridge", request.clone(), Default::default());
+        let joined = stack.runtime.block_on(joined).expect("joins");
+        assert_eq!(joined.endpoints.len(), 2);
+        let seen = inside(&first, "ip -o -4 addr; ip route");
+        assert!(seen.contains("eth1") && seen.contains("default via 172.17.0.1 dev eth1"), "{seen}");
+        let again = stack.networks().connect("bridge", request, Default::default());
+        assert!(stack.runtime.block_on(again).is_err());
+        let used = stack.runtime.block_on(stack.networks().remove("inner")).expect_err("in use");
+        assert!(used.to_string().contains("has active endpoints"));
+        stack.runtime.block_on(stack.networks().disconnect("bridge", &"a".repeat(64))).expect("leaves");
+        assert!(!inside(&first, "ip -o link").contains("eth1"));
+        stack.release("a");
+    });
+}

@@ -7,8 +7,10 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use dhow_engine_api::image::RegistryAuth;
 use dhow_engine_api::message::JsonMessage;
+use dhow_proto::error::Kind;
 use futures_util::stream::{self, StreamExt};
 use http::StatusCode;
+use http_body_util::BodyStream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::container::running_users;
@@ -16,8 +18,9 @@ use crate::http::body::{self, Outcome};
 use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::http::filter::Filters;
+use crate::http::version::Version;
 use crate::image::reference::{Reference, ReferenceError};
-use crate::image::{FILTERS, Image, ImageError, ListFilters, Platform, PullLines};
+use crate::image::{FILTERS, Image, ImageError, ImportRequest, ListFilters, Platform, PullLines, change};
 
 /// Credentials come with padding or without, from clients of every age.
 const AUTH: GeneralPurpose = GeneralPurpose::new(
@@ -34,10 +37,10 @@ pub(crate) async fn list(call: &Call) -> Outcome {
         wanted.pattern = Some(String::from_utf8_lossy(pattern).into_owned());
     }
     let mut images = call.daemon.images.list(&wanted).await?;
-    if call.version.before(44) {
+    if call.version < Version::one(44) {
         images.iter_mut().for_each(|image| image.virtual_size = image.size);
     }
-    if call.version.before(43) {
+    if call.version < Version::one(43) {
         for image in &mut images {
             for (names, none) in
                 [(&mut image.repo_tags, "<none>:<none>"), (&mut image.repo_digests, "<none>@<none>")]
@@ -63,7 +66,7 @@ pub(crate) async fn inspect(call: &Call, name: &[&str]) -> Outcome {
     let platform = platform(call.query.text("platform"))?;
     let image = call.daemon.images.find_for(&name.join("/"), platform.as_ref()).await?;
     let mut document = call.daemon.images.inspect(&image).await?;
-    if call.version.before(44) {
+    if call.version < Version::one(44) {
         document.virtual_size = document.size;
     }
     body::ok(&document)
@@ -115,8 +118,7 @@ pub(crate) async fn create(call: Call) -> Outcome {
     let platform = platform(call.query.text("platform"))?;
     let source = call.query.text("fromSrc");
     if !source.is_empty() {
-        let message = "images cannot be imported from files";
-        return Err(HttpError::new(dhow_proto::error::Kind::Unimplemented, message));
+        return import(call, platform).await;
     }
     let image = call.query.text("fromImage");
     if image.is_empty() {
@@ -133,6 +135,36 @@ pub(crate) async fn create(call: Call) -> Outcome {
         }
     })
     .await
+}
+
+/// Makes an image of the tar archive in the body. An archive elsewhere is for the client to fetch.
+async fn import(mut call: Call, platform: Option<Platform>) -> Outcome {
+    let source = call.query.text("fromSrc").to_owned();
+    if source != "-" {
+        let text = format!("import from {source} is not supported: fetch it, and import from -");
+        return Err(HttpError::new(Kind::Unimplemented, text));
+    }
+    let name = match call.query.text("repo") {
+        "" => None,
+        repository => Some(named(repository, call.query.text("tag")).map_err(ImageError::from)?),
+    };
+    let comment = match call.query.text("message") {
+        "" => "Imported from -".to_owned(),
+        message => message.to_owned(),
+    };
+    let mut request = ImportRequest { name, comment, platform, ..ImportRequest::default() };
+    change::apply(&mut request.config, &call.query.values("changes"))?;
+    let shown = request.name.as_ref().map(ToString::to_string);
+    let body = BodyStream::new(&mut call.body).filter_map(|frame| {
+        std::future::ready(match frame {
+            Ok(frame) => frame.into_data().ok().map(Ok),
+            Err(error) => Some(Err(std::io::Error::other(error))),
+        })
+    });
+    let id = call.daemon.images.import(request, Box::pin(body)).await?;
+    let attributes = [("name".to_owned(), shown.unwrap_or_else(|| id.clone()))].into();
+    call.daemon.events.publish("image", "import", &id, attributes);
+    body::ok(&JsonMessage::status(id))
 }
 
 /// A name and a tag or digest beside it. Without any, `latest` is meant: all tags of a repository are not pulled at

@@ -6,6 +6,7 @@ use http::StatusCode;
 use crate::daemon::Daemon;
 use crate::http::body::{self, Outcome};
 use crate::http::call::Call;
+use crate::http::version::Version;
 
 /// Names that `filters` of a list may use.
 const FILTERS: &[&str] = &["dangling", "driver", "label", "label!", "name"];
@@ -55,7 +56,7 @@ pub(crate) fn remove(call: &Call, name: &str) -> Outcome {
 pub(crate) fn prune(call: &Call) -> Outcome {
     let filters = call.filters(PRUNE_FILTERS)?;
     // Before 1.42 all unused volumes went; since then those with a name only when asked for.
-    let all = filters.flag("all")?.unwrap_or_else(|| call.version.before(42));
+    let all = filters.flag("all")?.unwrap_or_else(|| call.version < Version::one(42));
     body::ok(&call.daemon.volumes.prune(&filters, all, &users(&call.daemon))?)
 }
 

@@ -100,6 +100,8 @@ pub(super) enum Expression {
     Cmp(Register, Compare, Vec<u8>),
     /// Goes on when the key is in the set; with a second register, loads the value found there.
     Lookup(&'static str, Register, Option<Register>),
+    /// Loads a value.
+    Load(Register, Vec<u8>),
     /// Decides.
     Verdict(Verdict),
     /// Sends the connection to the address and port in two registers (IPv6 addresses fill four).
@@ -135,7 +137,7 @@ impl Expression {
             Self::Mask(..) => "bitwise",
             Self::Cmp(..) => "cmp",
             Self::Lookup(..) => "lookup",
-            Self::Verdict(_) => "immediate",
+            Self::Load(..) | Self::Verdict(_) => "immediate",
             Self::Dnat(..) => "nat",
             Self::Masquerade => "masq",
         }
@@ -174,6 +176,9 @@ impl Expression {
             Self::Lookup(set, key, value) => {
                 let data = data.text(1, set).be32(2, key.number());
                 value.iter().fold(data, |data, into| data.be32(3, into.number()))
+            }
+            Self::Load(into, value) => {
+                data.be32(1, into.number()).nested(2, |data| data.attribute(NFTA_DATA_VALUE, value))
             }
             Self::Verdict(verdict) => data.be32(1, NFT_REG_VERDICT).nested(2, |value| {
                 value.nested(NFTA_DATA_VERDICT, |inner| {

@@ -11,6 +11,7 @@
 //! a network comes or goes. Rules of others are left alone: see [`super::neighbour`] for what their drops need.
 
 mod expression;
+mod redirect;
 mod rule;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use nix::errno::Errno;
 
+pub(super) use self::redirect::redirect;
 use self::rule::{CHAINS, interface};
 use super::link::octets;
 use super::netlink::{Family, Message, NetlinkError, Socket, flag};
