@@ -7,6 +7,7 @@
 mod blocking;
 mod container;
 mod content;
+mod diff;
 mod event;
 mod fault;
 mod filter;
@@ -18,10 +19,12 @@ mod lease;
 mod metadata;
 mod namespace;
 mod options;
+mod registry;
 mod server;
 mod snapshot;
 mod supervisor;
 mod task;
+mod transfer;
 mod ttrpc;
 
 use std::process::ExitCode;

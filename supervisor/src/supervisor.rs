@@ -6,10 +6,13 @@ use anyhow::Context;
 use dhow_linux::file::Lock;
 use dhow_proto::error::chain;
 
+use crate::diff::Differ;
 use crate::event::Exchange;
 use crate::gc::{Collector, Trigger};
+use crate::image::Transport;
 use crate::options::Options;
 use crate::snapshot::Snapshotters;
+use crate::transfer::Transfers;
 use crate::{container, content, image, lease, metadata, namespace, task};
 
 /// Everything that a service may need, made once.
@@ -34,6 +37,8 @@ pub(crate) struct Deps {
     pub(crate) containers: container::Store,
     pub(crate) leases: lease::Store,
     pub(crate) tasks: task::Manager,
+    pub(crate) differ: Differ,
+    pub(crate) transfers: Transfers,
     /// Keeps a second supervisor off our directories.
     _lock: Lock,
 }
@@ -60,13 +65,18 @@ impl Deps {
         tokio::spawn(gc.clone().run(requests));
         // Shims run in their bundle, and must find us from there.
         let address = std::path::absolute(&options.address).context("resolve the address")?;
+        let images = image::Store::new(metadata.clone(), events.clone(), collector.clone());
+        let leases = lease::Store::new(metadata.clone(), collector.clone());
+        let transport = Transport::new(content.clone(), images.clone(), leases.clone(), snapshotters.clone());
         Ok(Self {
             tasks: task::Manager::new(&state, &address, events.clone()),
             gc,
+            differ: Differ::new(content.clone(), &state),
+            transfers: Transfers::new(transport),
             namespaces: namespace::Store::new(metadata.clone(), events.clone()),
-            images: image::Store::new(metadata.clone(), events.clone(), collector.clone()),
+            images,
             containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
-            leases: lease::Store::new(metadata.clone(), collector.clone()),
+            leases,
             address,
             content,
             snapshotters,

@@ -109,6 +109,12 @@ impl Writer {
         }
     }
 
+    /// The bytes so far, from the first.
+    pub(crate) fn reader(&self) -> Result<File, ContentError> {
+        let path = self.store.ingest_path(&self.ingest);
+        Ok(File::open(&path).map_err(PathError::at("open ingest", &path))?)
+    }
+
     /// How far this write has come.
     pub(crate) fn status(&self) -> Status {
         Status {

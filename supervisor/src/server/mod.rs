@@ -3,6 +3,7 @@
 mod containers;
 mod content;
 mod convert;
+mod diff;
 mod events;
 mod health;
 mod images;
@@ -11,7 +12,9 @@ mod leases;
 mod listen;
 mod namespaces;
 mod snapshots;
+mod streaming;
 mod tasks;
+mod transfer;
 mod version;
 mod write;
 
@@ -58,6 +61,9 @@ pub(crate) async fn serve(
         .add_service(leases::service(deps))
         .add_service(tasks::service(deps))
         .add_service(events::service(deps))
+        .add_service(diff::service(deps))
+        .add_service(streaming::service(deps))
+        .add_service(transfer::service(deps))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
         .await
 }

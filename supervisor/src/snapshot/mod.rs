@@ -141,6 +141,17 @@ impl Snapshots {
         Ok(directories)
     }
 
+    /// Whether layers can be unpacked side by side, with [`Snapshots::stage`].
+    pub(crate) fn unpacks_apart(&self) -> bool {
+        self.0.driver.holds_differences()
+    }
+
+    /// The files of the committed snapshot `name` and of those that it stands on, the nearest first.
+    pub(crate) fn layers(&self, namespace: &Namespace, name: &str) -> Result<Vec<PathBuf>, SnapshotError> {
+        let directories = self.lineage(&self.0.metadata.read()?, namespace, name)?;
+        Ok(directories.iter().map(|directory| driver::files(directory)).collect())
+    }
+
     /// Makes an active snapshot under `key`, on `parent` or on nothing.
     pub(crate) async fn prepare(
         &self,

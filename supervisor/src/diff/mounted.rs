@@ -1,0 +1,152 @@
+//! Mounts as the differ sees them: which directories they stand for, and, when that does not say enough, mounted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dhow_linux::file::PathError;
+use dhow_proto::containerd::types::Mount;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+/// The directories behind a list of mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Directories {
+    /// Where changes are written.
+    pub(crate) upper: Option<PathBuf>,
+    /// What is below, the nearest first.
+    pub(crate) lower: Vec<PathBuf>,
+    /// Whether `upper` holds only differences, with overlayfs's markers.
+    pub(crate) overlay: bool,
+}
+
+impl Directories {
+    /// The directories of `mounts`; `None` when they are more than one bind mount or one overlay.
+    pub(crate) fn of(mounts: &[Mount]) -> Option<Self> {
+        let [mount] = mounts else {
+            let nothing = Self { upper: None, lower: Vec::new(), overlay: false };
+            return mounts.is_empty().then_some(nothing);
+        };
+        match mount.r#type.as_str() {
+            "overlay" => {
+                let option = |name: &str| mount.options.iter().find_map(|option| option.strip_prefix(name));
+                let lower = option("lowerdir=")?.split(':').map(PathBuf::from).collect();
+                Some(Self { upper: option("upperdir=").map(PathBuf::from), lower, overlay: true })
+            }
+            "bind" | "rbind" if mount.options.iter().any(|option| option == "ro") => {
+                Some(Self { upper: None, lower: vec![PathBuf::from(&mount.source)], overlay: false })
+            }
+            "bind" | "rbind" => {
+                Some(Self { upper: Some(PathBuf::from(&mount.source)), lower: Vec::new(), overlay: false })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Mounts at a temporary place, until dropped.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    folder: PathBuf,
+    count: usize,
+}
+
+impl Mounted {
+    /// Mounts `mounts`, one on the other, at a new folder below `parent`.
+    pub(crate) fn new(mounts: &[Mount], parent: &Path) -> Result<Self, PathError> {
+        let folder = parent.join(format!("mount-{}", crate::image::unique()));
+        std::fs::create_dir_all(&folder).map_err(PathError::at("create", &folder))?;
+        let mut mounted = Self { folder, count: 0 };
+        for wanted in mounts {
+            let target = &mounted.folder;
+            let (flags, data) = split_options(&wanted.options);
+            let bind = matches!(wanted.r#type.as_str(), "bind" | "rbind");
+            let flags = if bind { flags | MsFlags::MS_BIND } else { flags };
+            let source = Path::new(&wanted.source);
+            mount(Some(source), target, Some(wanted.r#type.as_str()), flags, Some(data.as_str()))
+                .map_err(|error| PathError::at("mount", source)(error.into()))?;
+            mounted.count += 1;
+            if bind && flags.contains(MsFlags::MS_RDONLY) {
+                // The kernel takes no other flag while it binds.
+                let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+                mount(None::<&str>, target, None::<&str>, again, None::<&str>)
+                    .map_err(|error| PathError::at("make read-only", target)(error.into()))?;
+            }
+        }
+        Ok(mounted)
+    }
+
+    /// Where the mounts are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        for _ in 0..self.count {
+            if let Err(error) = umount2(&self.folder, MntFlags::MNT_DETACH) {
+                tracing::warn!(path = %self.folder.display(), error = %error, "a temporary mount stays");
+                return;
+            }
+        }
+        if let Err(error) = std::fs::remove_dir(&self.folder)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.folder.display(), error = %error, "a temporary folder stays");
+        }
+    }
+}
+
+/// Flags of the kernel, and the rest for the file system.
+fn split_options(options: &[String]) -> (MsFlags, String) {
+    let mut flags = MsFlags::empty();
+    let mut data: Vec<&str> = Vec::new();
+    for option in options {
+        match option.as_str() {
+            "ro" => flags |= MsFlags::MS_RDONLY,
+            "rw" | "defaults" => {}
+            "bind" => flags |= MsFlags::MS_BIND,
+            "rbind" => flags |= MsFlags::MS_BIND | MsFlags::MS_REC,
+            "nosuid" => flags |= MsFlags::MS_NOSUID,
+            "nodev" => flags |= MsFlags::MS_NODEV,
+            "noexec" => flags |= MsFlags::MS_NOEXEC,
+            "noatime" => flags |= MsFlags::MS_NOATIME,
+            "relatime" => flags |= MsFlags::MS_RELATIME,
+            other => data.push(other),
+        }
+    }
+    (flags, data.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(kind: &str, source: &str, options: &[&str]) -> Mount {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Mount { r#type: kind.to_owned(), source: source.to_owned(), options, ..Mount::default() }
+    }
+
+    #[test]
+    fn directories_are_read_from_mounts() {
+        let overlay = new("overlay", "overlay", &["workdir=/w", "upperdir=/u", "lowerdir=/b:/a"]);
+        let directories = Directories::of(&[overlay]).expect("an overlay");
+        assert_eq!(directories.upper, Some("/u".into()));
+        assert_eq!(directories.lower, [PathBuf::from("/b"), "/a".into()]);
+        let bound = Directories::of(&[new("bind", "/x", &["rw", "rbind"])]).expect("a bind mount");
+        assert_eq!((bound.upper, bound.lower.len(), bound.overlay), (Some("/x".into()), 0, false));
+        let view = Directories::of(&[new("bind", "/x", &["ro", "rbind"])]).expect("a bind mount");
+        assert_eq!((view.upper, view.lower), (None, vec![PathBuf::from("/x")]));
+        assert!(
+            Directories::of(&[]).is_some_and(|nothing| nothing.upper.is_none() && nothing.lower.is_empty())
+        );
+        assert_eq!(Directories::of(&[new("tmpfs", "tmpfs", &[])]), None);
+    }
+
+    #[test]
+    fn flags_are_told_from_data() {
+        let options = ["ro", "rbind", "nosuid", "lowerdir=/a", "index=off"].map(str::to_owned);
+        let (flags, data) = split_options(&options);
+        assert!(flags.contains(MsFlags::MS_RDONLY | MsFlags::MS_REC | MsFlags::MS_NOSUID));
+        assert_eq!(data, "lowerdir=/a,index=off");
+    }
+}
