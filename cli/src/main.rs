@@ -3,8 +3,6 @@
 //! Owns: reading arguments, talking to one daemon, showing what it says. It keeps no state but the
 //! user's `config.json`.
 
-#![expect(dead_code, reason = "commands that use the rest follow")]
-
 mod client;
 mod command;
 mod config;

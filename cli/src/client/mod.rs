@@ -34,8 +34,6 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub(crate) struct Ping {
     /// Newest API version of the daemon, or what its silence means.
     pub(crate) api: ApiVersion,
-    /// Which builder it prefers (`1` classic, `2` BuildKit).
-    pub(crate) builder: String,
 }
 
 /// A client of one daemon.
@@ -144,10 +142,8 @@ impl Client {
         if !matches!(reply.status().as_u16(), 200 | 500) {
             reply = self.exchange(Call::get("/_ping"), None).await?;
         }
-        let header = |name: &str| reply.header(name).unwrap_or_default().to_owned();
         let ping = Ping {
-            api: header("api-version").parse().unwrap_or(ApiVersion::OLDEST),
-            builder: header("builder-version"),
+            api: reply.header("api-version").and_then(|text| text.parse().ok()).unwrap_or(ApiVersion::OLDEST),
         };
         reply.discard().await;
         *self.ping.borrow_mut() = Some(ping.clone());

@@ -70,16 +70,6 @@ impl Filters {
         self.0.contains_key(key)
     }
 
-    /// The values given for `key`.
-    pub(crate) fn values(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.0.get(key).into_iter().flat_map(|values| values.keys().map(String::as_str))
-    }
-
-    /// Takes all of `key` away.
-    pub(crate) fn remove(&mut self, key: &str) {
-        self.0.remove(key);
-    }
-
     fn encode(&self) -> String {
         serde_json::to_string(&self.0).unwrap_or_default()
     }

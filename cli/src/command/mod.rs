@@ -1,19 +1,22 @@
 //! The commands: which words name them, how their arguments are read, what their help says.
 
+mod archive;
 mod catalog;
+mod download;
 mod help;
 mod inspect;
 mod parse;
+mod prune;
 mod upload;
 
-// pub(crate) mod builder;
+pub(crate) mod builder;
 pub(crate) mod container;
-// pub(crate) mod context;
+pub(crate) mod context;
 pub(crate) mod image;
-// pub(crate) mod network;
-// pub(crate) mod registry;
+pub(crate) mod network;
+pub(crate) mod registry;
 pub(crate) mod system;
-// pub(crate) mod volume;
+pub(crate) mod volume;
 
 pub(crate) use parse::boolean;
 

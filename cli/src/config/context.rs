@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Host, HostError};
+use crate::error::Failure;
 
 /// A named daemon.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,6 +61,32 @@ impl Context {
             .collect();
         contexts.sort_by(|a, b| a.name.cmp(&b.name));
         contexts
+    }
+
+    /// A context of a daemon at `host`.
+    pub(crate) fn new(name: &str, description: &str, host: &str) -> Self {
+        let docker = Endpoint { host: host.to_owned(), skip_tls_verify: false };
+        Self {
+            name: name.to_owned(),
+            metadata: Metadata { description: description.to_owned() },
+            endpoints: Endpoints { docker },
+        }
+    }
+
+    /// Where it is kept below `configuration`.
+    pub(crate) fn directory(&self, configuration: &Path) -> PathBuf {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(self.name.as_bytes());
+        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        configuration.join("contexts/meta").join(name)
+    }
+
+    /// Writes it below `configuration`.
+    pub(crate) fn save(&self, configuration: &Path) -> Result<(), Failure> {
+        let path = self.directory(configuration).join("meta.json");
+        let text = serde_json::to_string(self)
+            .map_err(|error| Failure::new(format!("encode {}: {error}", path.display())))?;
+        super::replace(&path, text.as_bytes())
     }
 
     /// The daemon of the context `name`.

@@ -101,8 +101,8 @@ impl Config {
         Ok(Some(self.directory().join("config.json").display().to_string()))
     }
 
-    /// Forgets credentials; whether there were any.
-    pub(crate) fn erase(&mut self, registry: &str) -> Result<bool, Failure> {
+    /// Forgets credentials.
+    pub(crate) fn erase(&mut self, registry: &str) -> Result<(), Failure> {
         let helper = self.helper(registry).map(str::to_owned);
         let known = self.document.auths.remove(registry).is_some();
         if let Some(helper) = &helper {
@@ -111,7 +111,7 @@ impl Config {
         if known {
             self.save()?;
         }
-        Ok(known || helper.is_some())
+        Ok(())
     }
 
     fn helper(&self, registry: &str) -> Option<&str> {

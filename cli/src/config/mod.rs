@@ -10,7 +10,7 @@ use dhow_engine_api::system::AuthConfig;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use context::Context;
-pub(crate) use credential::DEFAULT_REGISTRY;
+pub(crate) use credential::{DEFAULT_REGISTRY, encode};
 
 use crate::error::{Failure, io_text};
 use crate::output::{json, warn};

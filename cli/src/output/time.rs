@@ -23,6 +23,15 @@ pub(crate) fn go_string(seconds: i64) -> String {
     }
 }
 
+/// An RFC 3339 time as `time.Time.String` prints it, its fraction included; what is no such time
+/// stays as it is.
+pub(crate) fn go_string_of(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.f %z %Z").to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// A Unix time in RFC 3339 with the local offset.
 pub(crate) fn rfc3339(seconds: i64) -> String {
     match Timestamp::from_second(seconds) {

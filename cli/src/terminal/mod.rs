@@ -9,7 +9,7 @@ mod stream;
 use std::os::fd::AsFd;
 
 pub(crate) use detach::DetachKeys;
-pub(crate) use raw::restore;
+pub(crate) use raw::{restore, without_echo};
 pub(crate) use resize::{Target, follow};
 pub(crate) use signal::{abandon_on_signals, forward_signals};
 pub(crate) use stream::{Attachment, Outcome, Stdio};

@@ -37,3 +37,16 @@ pub(crate) fn restore() {
         tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before).ok();
     }
 }
+
+/// Runs `work` while what is typed is not shown.
+pub(crate) fn without_echo<T>(work: impl FnOnce() -> T) -> Result<T, crate::error::Failure> {
+    let failed = |error: rustix::io::Errno| crate::error::Failure::io("hide the password", &error.into());
+    let before = tcgetattr(rustix::stdio::stdin()).map_err(failed)?;
+    let mut quiet = before.clone();
+    quiet.local_modes.remove(rustix::termios::LocalModes::ECHO);
+    *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+    tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &quiet).map_err(failed)?;
+    let result = work();
+    restore();
+    Ok(result)
+}

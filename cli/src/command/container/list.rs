@@ -44,7 +44,7 @@ pub(crate) struct List {
 const TABLE: &str =
     "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
-static COLUMNS: Columns = Columns {
+pub(crate) static COLUMNS: Columns = Columns {
     type_name: "*formatter.ContainerContext",
     headers: &[
         ("ID", "CONTAINER ID"),
@@ -117,7 +117,8 @@ impl List {
     }
 }
 
-fn row(container: &ContainerSummary, truncate: bool) -> Row {
+/// The row of a container.
+pub(crate) fn row(container: &ContainerSummary, truncate: bool) -> Row {
     let command = if truncate { ellipsis(&container.command, 20) } else { container.command.clone() };
     let mounts: Vec<String> = container
         .mounts

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use dhow_engine_api::image::ImageSummary;
 
 use crate::client::query::Filters;
 use crate::client::{Call, Query};
@@ -40,7 +40,7 @@ pub(crate) struct List {
     name: Option<String>,
 }
 
-static COLUMNS: Columns = Columns {
+pub(crate) static COLUMNS: Columns = Columns {
     type_name: "*formatter.imageContext",
     headers: &[
         ("ID", "IMAGE ID"),
@@ -79,7 +79,8 @@ impl Verb for List {
             filters.add("reference", name);
         }
         let query = Query::new().flag("all", self.all).filters(&filters);
-        let images: Vec<Value> = session.client()?.fetch(Call::get("/images/json").query(query)).await?;
+        let images: Vec<ImageSummary> =
+            session.client()?.fetch(Call::get("/images/json").query(query)).await?;
         let digests = self.digests || format.mentions("Digest");
         let rows: Vec<Row> =
             images.iter().flat_map(|image| rows(image, !self.no_trunc, digests, self.digests)).collect();
@@ -106,13 +107,21 @@ impl List {
     }
 }
 
-fn words<'a>(image: &'a Value, key: &str) -> Vec<&'a str> {
-    image.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+/// The row of an image under its first name alone.
+pub(crate) fn first_row(image: &ImageSummary) -> Option<Row> {
+    match image.repo_tags.iter().flatten().next().filter(|tag| *tag != "<none>:<none>") {
+        None => Some(row(image, true, "<none>", "<none>", "")),
+        Some(tag) => {
+            let reference = Reference::parse(tag).ok()?;
+            Some(row(image, true, &reference.familiar_name(), reference.tag().unwrap_or("<none>"), ""))
+        }
+    }
 }
 
 /// A row for each name of an image.
-fn rows(image: &Value, truncate: bool, with_digest: bool, digest_rows: bool) -> Vec<Row> {
-    let (tags, digests) = (words(image, "RepoTags"), words(image, "RepoDigests"));
+fn rows(image: &ImageSummary, truncate: bool, with_digest: bool, digest_rows: bool) -> Vec<Row> {
+    let words = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    let (tags, digests) = (words(&image.repo_tags), words(&image.repo_digests));
     let dangling = tags.is_empty() && digests.is_empty()
         || tags == ["<none>:<none>"] && (digests.is_empty() || digests == ["<none>@<none>"]);
     if dangling {
@@ -120,14 +129,14 @@ fn rows(image: &Value, truncate: bool, with_digest: bool, digest_rows: bool) -> 
     }
     let familiar = |text: &str| Reference::parse(text).map(|reference| reference.familiar_name());
     let mut by_name: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for text in digests {
+    for text in &digests {
         if let (Ok(name), Some((_, digest))) = (familiar(text), text.split_once('@')) {
             by_name.entry(name).or_default().push(digest);
         }
     }
     let mut rows = Vec::new();
     let mut named: Vec<String> = Vec::new();
-    for text in tags {
+    for text in &tags {
         let Ok(reference) = Reference::parse(text) else { continue };
         let name = reference.familiar_name();
         let digests = by_name.get(&name).filter(|_| with_digest).map(Vec::as_slice).unwrap_or_default();
@@ -148,21 +157,19 @@ fn rows(image: &Value, truncate: bool, with_digest: bool, digest_rows: bool) -> 
     rows
 }
 
-fn row(image: &Value, truncate: bool, repository: &str, tag: &str, digest: &str) -> Row {
-    let number = |key: &str| image.get(key).and_then(Value::as_i64).unwrap_or(-1);
-    let id = image.get("Id").and_then(Value::as_str).unwrap_or("");
-    let (created, size, shared) = (number("Created"), number("Size"), number("SharedSize"));
+fn row(image: &ImageSummary, truncate: bool, repository: &str, tag: &str, digest: &str) -> Row {
+    let ImageSummary { id, created, size, shared_size: shared, containers: count, .. } = image;
+    let (created, size, shared, count) = (*created, *size, *shared, *count);
     let human = |size: i64| units::human_size(size as f64);
-    let count = number("Containers");
     Row::new(&COLUMNS)
-        .set("ID", if truncate { short_id(id) } else { id.to_owned() })
+        .set("ID", if truncate { short_id(id) } else { id.clone() })
         .set("Repository", repository)
         .set("Tag", tag)
         .set("Digest", digest)
         .set("CreatedSince", time::ago(created))
         .set("CreatedAt", time::go_string(created))
         .set("Size", units::human_size_with(size as f64, 3))
-        .set("VirtualSize", human(number("VirtualSize").max(size)))
+        .set("VirtualSize", human(image.virtual_size.max(size)))
         .set("Containers", if count == -1 { "N/A".to_owned() } else { count.to_string() })
         .set("SharedSize", if shared == -1 { "N/A".to_owned() } else { human(shared) })
         .set("UniqueSize", if shared == -1 || size == -1 { "N/A".to_owned() } else { human(size - shared) })

@@ -1,6 +1,6 @@
 //! `rmi`: remove images.
 
-use serde_json::Value;
+use dhow_engine_api::image::DeleteItem;
 
 use crate::client::query::escape_path;
 use crate::client::{ApiVersion, Call, Query};
@@ -42,15 +42,12 @@ impl Verb for Rm {
         let mut fatal = false;
         for image in &self.images {
             let call = Call::delete(format!("/images/{}", escape_path(image))).query(query.clone());
-            match client.fetch::<Vec<Value>>(call).await {
+            match client.fetch::<Vec<DeleteItem>>(call).await {
                 Ok(items) => {
                     for item in &items {
-                        let text =
-                            |key: &str| item.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-                        match (text("Deleted"), text("Untagged")) {
-                            (Some(id), _) => put_line(&format!("Deleted: {id}"))?,
-                            (None, Some(name)) => put_line(&format!("Untagged: {name}"))?,
-                            (None, None) => {}
+                        match (item.deleted.as_str(), item.untagged.as_str()) {
+                            ("", name) => put_line(&format!("Untagged: {name}"))?,
+                            (id, _) => put_line(&format!("Deleted: {id}"))?,
                         }
                     }
                 }

@@ -1,0 +1,6 @@
+//! `builder …`, and `build`.
+
+pub(crate) mod build;
+pub(crate) mod prune;
+
+mod ignore;

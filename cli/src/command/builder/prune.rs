@@ -1,0 +1,63 @@
+//! `builder prune`: remove the build cache.
+
+use serde_json::Value;
+
+use crate::client::query::Filters;
+use crate::client::{Call, Query};
+use crate::command::{Verb, prune};
+use crate::error::Failure;
+use crate::option::number;
+use crate::output::{put, units};
+use crate::session::Session;
+
+/// Remove the build cache.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Prune {
+    /// Remove all of it, not just what has no name
+    #[arg(short, long)]
+    all: bool,
+    /// Remove only what meets the conditions (e.g. "until=24h")
+    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
+    filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// How much to keep
+    #[arg(long, value_name = "bytes", value_parser = number::memory)]
+    keep_storage: Option<i64>,
+}
+
+impl Verb for Prune {
+    const USAGE: &'static str = "";
+    const ABOUT: &'static str = "Remove build cache";
+
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let warning = if self.all {
+            "This will remove all build cache."
+        } else {
+            "This will remove all dangling build cache."
+        };
+        if !self.force && !prune::confirm(&format!("WARNING! {warning} Are you sure you want to continue?"))?
+        {
+            return Err("builder prune has been cancelled".into());
+        }
+        let keep = self.keep_storage.map(|bytes| bytes.to_string()).unwrap_or_default();
+        let (text, freed) = cache(session, self.all, &Filters::parse(&self.filter)?, &keep).await?;
+        put(&format!("{text}Total:\t{}\n", units::human_size(freed as f64)))
+    }
+}
+
+/// Removes it; what was removed and how much it freed.
+pub(crate) async fn cache(
+    session: &Session,
+    all: bool,
+    filters: &Filters,
+    keep: &str,
+) -> Result<(String, u64), Failure> {
+    let query = Query::new().flag("all", all).text("keep-storage", keep).filters(filters);
+    let report: Value = session.client()?.fetch(Call::post("/build/prune").query(query)).await?;
+    let deleted = report.get("CachesDeleted").and_then(Value::as_array).into_iter().flatten();
+    let lines: Vec<String> = deleted.filter_map(Value::as_str).map(str::to_owned).collect();
+    let freed = report.get("SpaceReclaimed").and_then(Value::as_u64).unwrap_or(0);
+    Ok((prune::listed("Deleted build cache objects", &lines), freed))
+}

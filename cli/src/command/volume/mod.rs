@@ -1,0 +1,14 @@
+//! `volume …`
+
+pub(crate) mod create;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod prune;
+pub(crate) mod rm;
+
+use crate::client::query::escape_path;
+
+/// The path of a volume.
+fn path(volume: &str) -> String {
+    format!("/volumes/{}", escape_path(volume))
+}
