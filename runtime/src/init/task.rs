@@ -102,6 +102,14 @@ fn compile(profile: &LinuxSeccomp) -> Result<seccomp::Filter, seccomp::SeccompEr
     Ok(filter)
 }
 
+impl Task<'_> {
+    /// Closes what was only needed to make the process.
+    pub(super) fn drop_sockets(&mut self) {
+        self.console = None;
+        self.pidfd_socket = None;
+    }
+}
+
 fn sets(capabilities: &Capabilities) -> CapabilitySets {
     let (sets, unknown) = CapabilitySets::parse(capabilities);
     if !unknown.is_empty() {

@@ -260,6 +260,10 @@ struct Creator<'a> {
 }
 
 impl Partner for Creator<'_> {
+    fn map_owners(&mut self, place: usize, tree: &OwnedFd) -> Result<(), LaunchError> {
+        mapping::map_owners(self.spec, place, tree)
+    }
+
     fn mounted(&mut self) -> Result<(), LaunchError> {
         let (hooks, oci) = (self.spec.hooks.as_ref(), self.oci_state(Status::Creating));
         hook::run(hooks, Moment::Prestart, &oci, None)?;

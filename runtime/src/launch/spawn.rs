@@ -107,7 +107,10 @@ fn spawn_through_helper(
     body: impl FnOnce(Channel),
 ) -> Result<Child, LaunchError> {
     let (listen, tell) = pair().map_err(LaunchError::call("socketpair"))?;
-    match clone::clone3(&Options::default()).map_err(LaunchError::call("unable to start init: clone3"))? {
+    // The helper is born into the cgroup, and its child with it: from the user namespace it could not be joined.
+    let cgroup = plan.cgroup.take();
+    let options = Options { cgroup: cgroup.as_ref().map(AsFd::as_fd), ..Options::default() };
+    match clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))? {
         Side::Child => {
             drop((ours, listen));
             match help(&mut plan) {
