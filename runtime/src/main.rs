@@ -64,7 +64,9 @@ fn usage(error: &clap::Error) -> command::Outcome {
 
 /// The lines that engines read.
 fn version() -> command::Outcome {
-    let text = format!("runc version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), spec::VERSION);
+    let commit = option_env!("DHOW_COMMIT").unwrap_or("unknown");
+    let text =
+        format!("runc version {}\ncommit: {commit}\nspec: {}\n", env!("CARGO_PKG_VERSION"), spec::VERSION);
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(0)
 }

@@ -49,6 +49,8 @@ pub(crate) struct Console {
     pub(crate) socket: OwnedFd,
     /// Rows and columns.
     pub(crate) size: Option<(u16, u16)>,
+    /// Whether lines end as the program writes them: a relaying caller's own terminal adds what it needs.
+    pub(crate) plain_lines: bool,
 }
 
 /// A session keyring.

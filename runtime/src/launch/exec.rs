@@ -75,7 +75,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         task,
     };
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
-    crate::log::debug(&format!("new process in {} is {}", container.state.id, child.pid.as_raw_nonzero()));
+    crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
     let mut partner = Executor { execution: &execution, child: &child };
     let dialogue =
         Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
@@ -147,6 +147,8 @@ impl Partner for Executor<'_> {
     }
 
     fn ready(&mut self) -> Result<(), LaunchError> {
+        crate::log::debug("child process in init() is ready");
+        crate::log::debug("setns_init: about to exec");
         let process = self.execution.process;
         // A process document without limits means those of the container.
         let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());

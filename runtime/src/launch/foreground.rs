@@ -8,9 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
-use rustix::termios::{
-    OptionalActions, OutputModes, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
-};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::dialogue::receive_descriptor;
 use super::spawn::Child;
@@ -133,10 +131,6 @@ struct Relay {
 impl Relay {
     fn start(socket: &OwnedFd) -> io::Result<Self> {
         let master = receive_descriptor(socket)?;
-        // Lines end as the program wrote them: the caller's own terminal adds what it needs.
-        let mut plain = tcgetattr(&master)?;
-        plain.output_modes.remove(OutputModes::ONLCR);
-        tcsetattr(&master, OptionalActions::Now, &plain)?;
         let host = host_terminal();
         if let Some((terminal, before)) = &host {
             let mut raw = before.clone();
