@@ -51,7 +51,15 @@ pub(super) fn restrict(task: &Task<'_>) -> Result<(), InitError> {
         rustix::thread::set_no_new_privs(true).map_err(InitError::step("prctl(SET_NO_NEW_PRIVS)"))?;
     }
     if let Some(policy) = task.scheduler {
-        dhow_linux::sched::set_policy(policy).map_err(InitError::step("error setting scheduler"))?;
+        dhow_linux::sched::set_policy(policy).map_err(|error| {
+            let clash = task.pinned && error.kind() == std::io::ErrorKind::PermissionDenied;
+            let step = if clash {
+                "process scheduler can't be used together with AllowedCPUs"
+            } else {
+                "error setting scheduler"
+            };
+            InitError::step(step)(error)
+        })?;
     }
     if let Some((class, level)) = task.io_priority {
         dhow_linux::sched::set_io_priority(class, level)
