@@ -33,12 +33,52 @@ pub(crate) fn take(path: &Path) -> Result<Pidfile, PidfileError> {
 fn holder(path: &Path) -> Option<u32> {
     let text = file::read_limited(path, 64).ok()?;
     let pid: u32 = String::from_utf8(text).ok()?.trim().parse().ok()?;
-    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     (pid != std::process::id() && name(pid).is_some() && name(pid) == name(std::process::id())).then_some(pid)
+}
+
+/// The name of a living process; one that nobody has waited for yet is dead.
+fn name(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (front, back) = stat.rsplit_once(") ")?;
+    let (_, name) = front.split_once('(')?;
+    (!back.starts_with(['Z', 'X'])).then(|| name.to_owned())
 }
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_only_not_reaped_holds_nothing() {
+        let mut child = Command::new("true").spawn().expect("true");
+        let gone = || {
+            std::fs::read_to_string(format!("/proc/{}/stat", child.id()))
+                .is_ok_and(|stat| stat.contains(") Z"))
+        };
+        while !gone() {
+            std::thread::yield_now();
+        }
+        assert_eq!(name(child.id()), None);
+        assert!(name(std::process::id()).is_some());
+        child.wait().expect("reap");
+    }
+
+    #[test]
+    fn a_pidfile_goes_with_its_holder() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("pid");
+        std::fs::write(&path, "4194305").expect("stale");
+        let pidfile = take(&path).expect("nobody has that number");
+        assert_eq!(std::fs::read_to_string(&path).expect("pid"), std::process::id().to_string());
+        drop(pidfile);
+        assert!(!path.exists());
     }
 }

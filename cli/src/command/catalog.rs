@@ -3,15 +3,8 @@
 use super::{Entry, builder, container, context, image, network, registry, system, volume};
 
 /// The groups: their name and what they hold.
-pub(super) const GROUPS: &[(&str, &str)] = &[
-    ("builder", "Manage builds"),
-    ("container", "Manage containers"),
-    ("context", "Manage contexts"),
-    ("image", "Manage images"),
-    ("network", "Manage networks"),
-    ("system", "Manage the daemon"),
-    ("volume", "Manage volumes"),
-];
+pub(super) const GROUPS: &[(&str, &str)] =
+    &[("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage the daemon")];
 
 /// Every command under all its names.
 pub(super) static CATALOG: &[Entry] = &[

@@ -169,6 +169,8 @@ pub(crate) async fn join(
     scanner: Scanner,
     process: Process,
 ) -> Ended {
+    // Bytes that come through a pipe are nobody's keys.
+    let scanner = if process.terminal { scanner } else { Scanner::off() };
     let (mut from_process, mut to_process) = stream.into_split();
     let (from_client, to_client) = tokio::io::split(client);
     let mut input_over = false;

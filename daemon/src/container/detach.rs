@@ -52,6 +52,11 @@ impl Scanner {
         Self { keys, typed: 0 }
     }
 
+    /// Looks for nothing.
+    pub(crate) fn off() -> Self {
+        Self::new(Vec::new())
+    }
+
     /// What may be passed on of `input`, and whether the keys are complete. Keys that may yet become complete are held
     /// back; they are passed on as soon as they cannot.
     pub(crate) fn scan(&mut self, input: &[u8]) -> (Vec<u8>, bool) {
@@ -97,6 +102,11 @@ mod tests {
         assert_eq!(scanner.rest(), [16]);
         assert_eq!(scanner.scan(b"c"), (b"\x10c".to_vec(), false));
         assert_eq!(scanner.scan(b"\x10\x10\x11z"), (vec![16], true));
+    }
+
+    #[test]
+    fn without_keys_everything_passes() {
+        assert_eq!(Scanner::off().scan(b"a\x10\x11b"), (b"a\x10\x11b".to_vec(), false));
     }
 
     proptest::proptest! {

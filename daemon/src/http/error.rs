@@ -42,7 +42,8 @@ impl HttpError {
 
 /// The text of a failure: what we say, and below it what a layer said. A gRPC status carries its chain in its message.
 fn text(error: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(status) = error.downcast_ref::<tonic::Status>() {
+    let boxed = error.downcast_ref::<Box<tonic::Status>>().map(AsRef::as_ref);
+    if let Some(status) = error.downcast_ref::<tonic::Status>().or(boxed) {
         return status.message().to_owned();
     }
     match error.source() {
@@ -73,5 +74,27 @@ fn status(kind: Kind) -> StatusCode {
         | Kind::DeadlineExceeded
         | Kind::Internal
         | Kind::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("start task")]
+    struct Start(#[source] Box<tonic::Status>);
+
+    impl Failure for Start {
+        fn kind(&self) -> Kind {
+            self.0.code().into()
+        }
+    }
+
+    #[test]
+    fn a_status_from_below_is_told_by_its_message() {
+        let error = HttpError::from(Start(Box::new(tonic::Status::not_found("no such task"))));
+        assert_eq!(error.into_message(), "start task: no such task");
+        assert_eq!(status(Kind::NotFound), StatusCode::NOT_FOUND);
     }
 }

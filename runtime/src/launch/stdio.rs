@@ -30,13 +30,13 @@ pub(super) fn connect_task(
     });
     if let Some(path) = &connection.console_socket {
         let socket = connect(path).map_err(LaunchError::call("connect to the console socket"))?;
-        task.console = Some(Console { socket, size, plain_lines: false });
+        task.console = Some(Console { socket, size });
         return Ok(None);
     }
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(LaunchError::call("socketpair"))?;
-    task.console = Some(Console { socket: theirs, size, plain_lines: true });
+    task.console = Some(Console { socket: theirs, size });
     Ok(Some(ours))
 }
 

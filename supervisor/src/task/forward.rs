@@ -21,6 +21,9 @@ impl Manager {
         }
         let Some(Ok(exit)) = envelope.event.as_ref().and_then(any::unpack::<TaskExit>) else { return true };
         let Ok(namespace) = envelope.namespace.parse::<Namespace>() else { return true };
-        self.tell(&(namespace, exit.container_id), &exit.id, exit.pid)
+        match self.get(&namespace, &exit.container_id) {
+            Ok(task) => task.tell(&exit.id, exit.pid),
+            Err(_) => true,
+        }
     }
 }

@@ -114,25 +114,26 @@ async fn attached(
     if let Err(error) = client.done(Call::post(path(id, "start"))).await {
         terminal::restore();
         if remove {
-            status.over().await;
+            drop(status.await);
         }
         return Err(from_container(session, error.into()));
     }
     if tty && terminal::stdout_is_terminal() {
         terminal::follow(client.clone(), Target::Container(id.to_owned()));
     }
+    let ended = |code: Result<i64, _>| status::result(code.unwrap_or(125));
     tokio::select! {
         biased;
         outcome = attachment.finished() => match outcome? {
             Outcome::Detached => Ok(()),
-            Outcome::Closed => status::result(status.code().await),
+            Outcome::Closed => ended(status.await),
         },
-        code = status.code() => {
+        code = &mut status => {
             // The last of the output may still be on its way.
             if has_output {
                 drop(attachment.finished().await);
             }
-            status::result(code)
+            ended(code)
         }
     }
 }

@@ -130,8 +130,7 @@ impl Stats {
             collectors.spawn_local(collect(Rc::clone(client), (order, name), Rc::clone(&samples)));
             order += 1;
         }
-        // The first samples come first.
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH, REFRESH);
+        let mut ticks = tokio::time::interval(REFRESH);
         loop {
             let next = async {
                 match &mut events {

@@ -21,7 +21,7 @@ use crate::daemon::Daemon;
 use crate::error::Failure;
 use crate::identifier;
 
-pub(crate) use start::{StartExecError, attend, open, run};
+pub(crate) use start::{attached, begin, detached};
 
 /// Why there is no exec.
 #[derive(Debug, thiserror::Error)]

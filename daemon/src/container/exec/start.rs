@@ -15,13 +15,16 @@ use super::super::failure::StateError;
 use super::super::spec::{self, SpecError};
 use super::super::state::Phase;
 use super::super::stdio::Stdio;
-use super::super::{resize, rootfs, start};
+use super::super::{frame, resize, rootfs, start};
 use super::{Exec, Progress};
 use crate::daemon::Daemon;
 use crate::error::Failure;
 
 /// How long the report of an exit may be behind the end of the output.
 const EXIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The exit code of a process that could not be run.
+const CANNOT_RUN: i64 = 126;
 
 /// Why an exec could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -59,18 +62,16 @@ impl Failure for StartExecError {
     }
 }
 
-/// Makes the process of an exec without running it, and connects to its streams when a client will want them.
-pub(crate) async fn open(
-    daemon: &Arc<Daemon>,
-    exec: &Arc<Exec>,
-    attached: bool,
-) -> Result<Option<UnixStream>, StartExecError> {
+/// Begins the one start that an exec has.
+pub(crate) fn begin(exec: &Exec) -> Result<(), StartExecError> {
     match exec.container.state().phase {
         Phase::Running { paused: false, .. } => {}
         Phase::Running { paused: true, .. } => {
             return Err(StateError::Paused(exec.container.id.clone(), "exec").into());
         }
-        _ => return Err(StateError::NotRunning(exec.container.id.clone()).into()),
+        Phase::Idle | Phase::Restarting { .. } | Phase::Removing => {
+            return Err(StateError::NotRunning(exec.container.id.clone()).into());
+        }
     }
     let begun = exec.progress.send_if_modified(|progress| {
         let fresh = *progress == Progress::Created;
@@ -79,12 +80,50 @@ pub(crate) async fn open(
         }
         fresh
     });
-    if !begun {
-        return Err(StartExecError::Ran(exec.id.clone()));
+    if begun { Ok(()) } else { Err(StartExecError::Ran(exec.id.clone())) }
+}
+
+/// Runs an exec that has begun, with nobody attached.
+pub(crate) async fn detached(daemon: &Arc<Daemon>, exec: &Arc<Exec>) -> Result<(), StartExecError> {
+    open(daemon, exec, false).await?;
+    run(daemon, exec, None).await
+}
+
+/// Runs an exec that has begun for a client whose connection is taken over: what fails is told there.
+pub(crate) async fn attached(
+    daemon: &Arc<Daemon>,
+    exec: &Arc<Exec>,
+    size: Option<[u32; 2]>,
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+) {
+    let started = async {
+        let stream = open(daemon, exec, true).await?;
+        run(daemon, exec, size).await?;
+        Ok::<_, StartExecError>(stream)
+    };
+    match started.await {
+        Ok(Some(stream)) => attend(daemon, exec, stream, &mut client).await,
+        Ok(None) => {}
+        Err(error) => {
+            let text = format!("{}\r\n", crate::http::error::HttpError::from(error).into_message());
+            let terminal = exec.request.tty;
+            let bytes =
+                if terminal { text.into() } else { frame::framed(frame::Source::Stdout, text.as_bytes()) };
+            drop(client.write_all(&bytes).await);
+        }
     }
+    drop(client.shutdown().await);
+}
+
+/// Makes the process without running it, and connects to its streams when a client will want them.
+async fn open(
+    daemon: &Arc<Daemon>,
+    exec: &Arc<Exec>,
+    attached: bool,
+) -> Result<Option<UnixStream>, StartExecError> {
     let opened = make(daemon, exec, attached).await;
     if opened.is_err() {
-        fail(exec, 126);
+        fail(exec, CANNOT_RUN);
     }
     opened
 }
@@ -149,7 +188,7 @@ pub(crate) async fn run(
     let pid = match started {
         Ok(answer) => answer.into_inner().pid,
         Err(status) => {
-            let code = start::command_code(status.message()).unwrap_or(126);
+            let code = start::command_code(status.message()).unwrap_or(CANNOT_RUN);
             fail(exec, code);
             clear_away(daemon, exec).await;
             return Err(StartExecError::Supervisor("start exec", Box::new(status)));
@@ -165,18 +204,18 @@ pub(crate) async fn run(
 }
 
 /// Joins a client to an exec until its process ends, the client leaves, or detaches.
-pub(crate) async fn attend(
+async fn attend(
     daemon: &Arc<Daemon>,
     exec: &Arc<Exec>,
     stream: UnixStream,
-    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    client: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) {
     let request = &exec.request;
     let wanted =
         Streams { stdin: request.attach_stdin, stdout: request.attach_stdout, stderr: request.attach_stderr };
     let process = Process::new(request.tty, true);
     let scanner = Scanner::new(exec.keys.clone());
-    if attach::join(stream, &mut client, wanted, scanner, process).await == Ended::Detached {
+    if attach::join(stream, client, wanted, scanner, process).await == Ended::Detached {
         exec.container.tell_event(daemon, "exec_detach", &[("execID", &exec.id)]);
     } else {
         // The client asks for the exit code as soon as it sees the end: it must be there.
@@ -184,7 +223,6 @@ pub(crate) async fn attend(
         let known = progress.wait_for(|progress| matches!(progress, Progress::Ended { .. }));
         drop(tokio::time::timeout(EXIT_PATIENCE, known).await);
     }
-    drop(client.shutdown().await);
 }
 
 fn fail(exec: &Exec, code: i64) {

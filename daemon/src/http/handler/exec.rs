@@ -29,27 +29,30 @@ pub(crate) async fn resize(call: &Call, id: &str) -> Outcome {
     Ok(body::empty(StatusCode::OK))
 }
 
-/// Starts an exec. Its streams are connected before it runs, so that nothing it says is lost.
+/// Starts an exec. The connection is taken over before the process is made: what fails after that is told in the
+/// stream, where clients look for it.
 pub(crate) async fn start(mut call: Call, id: &str) -> Outcome {
     let exec = call.daemon.execs.find(id)?;
-    let request: ExecStartRequest = call.document().await?;
+    let ExecStartRequest { detach, console_size, .. } = call.document().await?;
     let daemon = Arc::clone(&call.daemon);
-    let stream = exec::open(&daemon, &exec, !request.detach).await?;
-    exec::run(&daemon, &exec, request.console_size).await?;
-    let Some(stream) = stream else { return Ok(body::empty(StatusCode::OK)) };
+    exec::begin(&exec)?;
+    if detach {
+        exec::detached(&daemon, &exec).await?;
+        return Ok(body::empty(StatusCode::OK));
+    }
     let content_type = Framing::of(exec.request.tty).content_type(call.version);
     match hijack::take(&mut call) {
         Some(upgrade) => {
             tokio::spawn(async move {
                 if let Ok(client) = upgrade.await {
-                    exec::attend(&daemon, &exec, stream, TokioIo::new(client)).await;
+                    exec::attached(&daemon, &exec, console_size, TokioIo::new(client)).await;
                 }
             });
             Ok(hijack::upgraded(content_type))
         }
         None => {
             let (ours, theirs) = tokio::io::duplex(PIPE);
-            tokio::spawn(async move { exec::attend(&daemon, &exec, stream, ours).await });
+            tokio::spawn(async move { exec::attached(&daemon, &exec, console_size, ours).await });
             Ok(body::stream(content_type, tokio_util::io::ReaderStream::new(theirs)))
         }
     }
