@@ -19,8 +19,7 @@ mod validate;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::options::Options;
 
@@ -38,7 +37,7 @@ fn main() -> ExitCode {
 
 fn run() -> command::Outcome {
     dhow_linux::descriptor::fill_standard()?;
-    let options = match Options::try_parse() {
+    let options = match Options::read() {
         Ok(options) => options,
         Err(error) => return usage(&error),
     };
@@ -55,16 +54,23 @@ fn run() -> command::Outcome {
 
 /// Help is an answer; anything else about the command line is an error of the caller.
 fn usage(error: &clap::Error) -> command::Outcome {
-    drop(error.print());
+    if let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) {
+        std::io::stderr().write_all(format!("No help topic for '{verb}'\n").as_bytes())?;
+    } else {
+        drop(error.print());
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(0),
+        ErrorKind::InvalidSubcommand => Ok(3),
         _ => Ok(1),
     }
 }
 
 /// The lines that engines read.
 fn version() -> command::Outcome {
-    let text = format!("runc version {}\nspec: {}\n", env!("CARGO_PKG_VERSION"), spec::VERSION);
+    let commit = option_env!("DHOW_COMMIT").unwrap_or("unknown");
+    let text =
+        format!("runc version {}\ncommit: {commit}\nspec: {}\n", env!("CARGO_PKG_VERSION"), spec::VERSION);
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(0)
 }

@@ -1,11 +1,14 @@
 //! The global flags, before the verb.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::command::Command;
 use crate::log::Format;
+
+/// The order that readers of runc's help know, below the name.
+const HELP: &str = " - {about}\n\nUSAGE:\n   {usage}\n\n{all-args}";
 
 /// Open Container Initiative runtime
 #[derive(Debug, Parser)]
@@ -73,6 +76,18 @@ pub(crate) enum OptionError {
 }
 
 impl Options {
+    /// Reads the command line.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let called = std::env::args_os().next().unwrap_or_default();
+        let program = Path::new(&called).file_name().unwrap_or(&called).to_string_lossy().into_owned();
+        let command = Self::command().help_template(format!("NAME:\n   {{name}}{HELP}"));
+        let command = command.mut_subcommands(|verb| {
+            let help = format!("NAME:\n   {program} {}{HELP}", verb.get_name());
+            verb.help_template(help)
+        });
+        Self::from_arg_matches(&command.try_get_matches()?)
+    }
+
     /// The log format.
     pub(crate) fn format(&self) -> Result<Format, OptionError> {
         match self.log_format.as_str() {

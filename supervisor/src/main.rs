@@ -74,10 +74,11 @@ async fn supervise(options: &Options) -> anyhow::Result<()> {
     let deps = Arc::new(Deps::open(options)?);
     deps.sweep().await;
     // Shims deliver from the moment that we listen; subscribers who come a little later hear it too.
+    let recovery = deps.tasks.recovery();
     let events = server::listen(deps.tasks.ttrpc_address())?;
     let tasks = deps.tasks.clone();
     tokio::spawn(ttrpc::serve(events, move |envelope| tasks.forward(envelope)));
-    deps.tasks.recover().await;
+    recovery.run().await;
     let listener = server::listen(&options.address)?;
     tracing::info!(address = %options.address.display(), root = %deps.root.display(), "serving");
     let (stop, stopping) = tokio::sync::watch::channel(false);

@@ -3,8 +3,15 @@
 use super::{Entry, builder, container, context, image, network, registry, system, volume};
 
 /// The groups: their name and what they hold.
-pub(super) const GROUPS: &[(&str, &str)] =
-    &[("container", "Manage containers"), ("image", "Manage images"), ("system", "Manage the daemon")];
+pub(super) const GROUPS: &[(&str, &str)] = &[
+    ("builder", "Manage builds"),
+    ("container", "Manage containers"),
+    ("context", "Manage contexts"),
+    ("image", "Manage images"),
+    ("network", "Manage networks"),
+    ("system", "Manage the daemon"),
+    ("volume", "Manage volumes"),
+];
 
 /// Every command under all its names.
 pub(super) static CATALOG: &[Entry] = &[

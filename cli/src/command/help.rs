@@ -71,7 +71,7 @@ pub(super) fn group(program: &str, group: &str, about: &str) -> String {
 
 /// `dhow COMMAND --help`
 pub(super) fn command(program: &str, entry: &Entry, path: &str) -> String {
-    let mut text = format!("Usage:  {program} {path} {}", entry.usage).trim_end().to_owned();
+    let mut text = entry.usage(program, path);
     text.push_str(&format!("\n\n{}\n", entry.about));
     if entry.names.len() > 1 {
         let mut names: Vec<_> = entry.names.iter().map(|name| format!("{program} {name}")).collect();

@@ -35,7 +35,7 @@ use catalog::{CATALOG, GROUPS};
 
 /// One command: its arguments and what it does.
 pub(crate) trait Verb: clap::Args + Sized + 'static {
-    /// The arguments in the usage line.
+    /// The arguments in the usage line; `{program}` stands for the program's name.
     const USAGE: &'static str;
     /// What the command does, one line.
     const ABOUT: &'static str;
@@ -58,6 +58,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// The usage line of the command called `path`.
+    fn usage(&self, program: &str, path: &str) -> String {
+        let arguments = self.usage.replace("{program}", program);
+        format!("Usage:  {program} {path} {arguments}").trim_end().to_owned()
+    }
+
     const fn new<V: Verb>(names: &'static [&'static str]) -> Self {
         Self {
             names,

@@ -68,7 +68,13 @@ pub(super) fn global(program: &'static str, arguments: &[OsString]) -> Result<Gl
         return Ok(Global::Help);
     }
     let options = GlobalOptions::from_arg_matches(&matches).map_err(|error| failed(error, &command))?;
-    let words = matches.remove_many::<OsString>("words").map(Iterator::collect).unwrap_or_default();
+    let words: Vec<OsString> = matches.remove_many("words").map(Iterator::collect).unwrap_or_default();
+    if let Some(flag) = words.first().and_then(|word| word.to_str()).filter(|word| word.starts_with('-')) {
+        return Err(Failure::new(format!(
+            "unknown flag: {flag}\n\nUsage:  {program} [OPTIONS] COMMAND [ARG...]\n\nRun '{program} --help' for more information"
+        ))
+        .code(BAD_FLAG));
+    }
     Ok(Global::Command(options, words))
 }
 
@@ -145,7 +151,7 @@ impl Invocation<'_> {
         let Self { program, path, entry } = self;
         let help =
             arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--help");
-        let usage = format!("Usage:  {program} {path} {}", entry.usage).trim_end().to_owned();
+        let usage = entry.usage(program, path);
         let positional = match error.kind() {
             ErrorKind::MissingRequiredArgument | ErrorKind::TooManyValues | ErrorKind::TooFewValues => true,
             ErrorKind::UnknownArgument => {
@@ -175,7 +181,7 @@ impl Invocation<'_> {
 
     fn bad_flag(&self, message: &str) -> Failure {
         let Self { program, path, entry } = self;
-        let usage = format!("Usage:  {program} {path} {}", entry.usage).trim_end().to_owned();
+        let usage = entry.usage(program, path);
         let help = format!("Run '{program} {path} --help' for more information");
         Failure::new(format!("{message}\n\n{usage}\n\n{help}")).code(BAD_FLAG)
     }

@@ -1,4 +1,4 @@
-use super::catalog::CATALOG;
+use super::catalog::{CATALOG, GROUPS};
 use super::parse;
 
 #[test]
@@ -27,5 +27,13 @@ fn run_and_create_have_dockers_flags() {
         let flags =
             command.get_arguments().filter(|arg| arg.get_long().is_some() && !arg.is_hide_set()).count();
         assert_eq!(flags, expected, "{name}");
+    }
+}
+
+#[test]
+fn every_group_is_known() {
+    let names = CATALOG.iter().flat_map(|entry| entry.names).filter_map(|name| name.split_once(' '));
+    for (group, verb) in names {
+        assert!(GROUPS.iter().any(|(known, _)| *known == group), "{group} {verb}");
     }
 }

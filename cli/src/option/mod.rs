@@ -1,5 +1,6 @@
 //! What flags mean: parsers of their values, shared by the commands that have them.
 
+pub(crate) mod capability;
 pub(crate) mod container;
 pub(crate) mod csv;
 pub(crate) mod device;

@@ -45,6 +45,19 @@ pub(crate) async fn show(
     Ok(())
 }
 
+/// The text of all messages, shown on standard error when the stream ends with an error.
+pub(crate) async fn collect(mut messages: JsonLines) -> Result<String, Failure> {
+    let mut whole = String::new();
+    while let Some(message) = messages.next::<Value>().await? {
+        if let Some(error) = reported(&message) {
+            super::warn_bytes(whole.as_bytes());
+            return Err(error.into());
+        }
+        whole.push_str(text(&message, "stream"));
+    }
+    Ok(whole)
+}
+
 fn reported(message: &Value) -> Option<ClientError> {
     let detail = message.get("errorDetail").filter(|detail| !detail.is_null());
     let plain = text(message, "error");

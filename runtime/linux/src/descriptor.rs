@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "descriptors by number have no owner")]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Whether descriptor `number` is open.
 #[must_use]
@@ -35,6 +35,29 @@ pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Closes every descriptor from `first` on but those of `kept`.
+///
+/// For a process that owns nothing else any more: what is left is what its caller leaked, and other processes of a
+/// container could reach that through `/proc/PID/fd`.
+///
+/// # Errors
+/// When the kernel has no close_range (before 5.9).
+pub fn close_all_but(first: RawFd, kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<i64> = kept.iter().map(|one| i64::from(one.as_raw_fd())).collect();
+    kept.sort_unstable();
+    let mut from = i64::from(first);
+    for keep in kept.into_iter().chain([i64::from(libc::c_uint::MAX) + 1]) {
+        if from < keep {
+            // SAFETY: integers only; the documented contract is that nobody uses what is closed here.
+            if unsafe { libc::syscall(libc::SYS_close_range, from, keep - 1, 0) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        from = from.max(keep + 1);
+    }
+    Ok(())
 }
 
 /// Makes descriptors 0, 1 and 2 exist, on `/dev/null` when the caller closed them: no file opened later may land there.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::Hooks;
@@ -51,7 +51,15 @@ pub(super) fn restrict(task: &Task<'_>) -> Result<(), InitError> {
         rustix::thread::set_no_new_privs(true).map_err(InitError::step("prctl(SET_NO_NEW_PRIVS)"))?;
     }
     if let Some(policy) = task.scheduler {
-        dhow_linux::sched::set_policy(policy).map_err(InitError::step("error setting scheduler"))?;
+        dhow_linux::sched::set_policy(policy).map_err(|error| {
+            let clash = task.pinned && error.kind() == std::io::ErrorKind::PermissionDenied;
+            let step = if clash {
+                "process scheduler can't be used together with AllowedCPUs"
+            } else {
+                "error setting scheduler"
+            };
+            InitError::step(step)(error)
+        })?;
     }
     if let Some((class, level)) = task.io_priority {
         dhow_linux::sched::set_io_priority(class, level)
@@ -67,8 +75,15 @@ pub(super) fn restrict(task: &Task<'_>) -> Result<(), InitError> {
     Ok(())
 }
 
-/// Tells the parent that the container is made, and waits until it has written that down.
-pub(super) fn report_ready(channel: &Channel) -> Result<(), InitError> {
+/// Closes what is no longer needed, the caller's leaked descriptors among it; tells the parent that the container is
+/// made, and waits until it has written that down. From then on others can find this process.
+pub(super) fn report_ready(
+    task: &Task<'_>,
+    fifo: Option<&OwnedFd>,
+    channel: &Channel,
+) -> Result<(), InitError> {
+    let kept: Vec<BorrowedFd<'_>> = fifo.map(AsFd::as_fd).into_iter().chain([channel.socket()]).collect();
+    dhow_linux::descriptor::close_all_but(task.descriptors, &kept).map_err(InitError::step("close_range"))?;
     channel
         .send(&Message::Ready)
         .and_then(|()| channel.wait())
@@ -189,7 +204,9 @@ pub(super) fn wait_and_exec(
     if Moment::StartContainer.has_hooks(start.hooks) {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let state = OciState::new(start.id, Status::Created, pid, start.bundle, &start.spec.annotations);
-        hook::run(start.hooks, Moment::StartContainer, &state, Some(&task.process.env))?;
+        let environment: Vec<String> =
+            found.environment.pairs.iter().map(|pair| pair.to_string_lossy().into_owned()).collect();
+        hook::run(start.hooks, Moment::StartContainer, &state, Some(&environment))?;
     }
     exec_now(task, found, channel)
 }
@@ -204,13 +221,16 @@ fn wait_for_start(fifo: &OwnedFd) -> Result<(), InitError> {
     }
 }
 
-/// Becomes the program.
-pub(super) fn exec_now(task: &Task<'_>, found: &Found, channel: &Channel) -> Result<Infallible, InitError> {
+/// Becomes the program. When the kernel does not take it after all, that is the program's own failure: it is told on
+/// its stderr, and its status is 255.
+pub(super) fn exec_now(task: &Task<'_>, found: &Found, channel: &Channel) -> ! {
     let Found { path, environment } = found;
     let (arguments, environment) = (&task.arguments, &environment.pairs);
     // The socket closes itself in the exec: that is how the parent learns that it worked.
     let error =
         dhow_linux::exec::replace_process(path, arguments, environment, task.descriptors, channel.socket());
-    let name = path.to_string_lossy().into_owned();
-    Err(ProgramError::Exec(name, error).into())
+    let error = ProgramError::Exec(path.to_string_lossy().into_owned(), error);
+    let text = format!("{}\n", crate::error::chain(&error));
+    drop(io::Write::write_all(&mut io::stderr(), text.as_bytes()));
+    dhow_linux::exec::exit_now(255)
 }

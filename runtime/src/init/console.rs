@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, makedev};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr};
 
 use super::{Console, InitError};
 
@@ -36,6 +36,12 @@ pub(super) fn open(console: &Console, place: Place) -> Result<(), InitError> {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&master, size)
             .map_err(InitError::step("set the size of the terminal"))?;
+    }
+    if console.plain_lines {
+        // Here, before the program can write its first line.
+        let mut modes = tcgetattr(&master).map_err(InitError::step("tcgetattr"))?;
+        modes.output_modes.remove(OutputModes::ONLCR);
+        tcsetattr(&master, OptionalActions::Now, &modes).map_err(InitError::step("tcsetattr"))?;
     }
     if place == Place::NewContainer {
         cover_console(&terminal)?;

@@ -24,6 +24,7 @@ impl Environment {
         let mut seen = HashSet::new();
         let mut pairs = Vec::with_capacity(list.len() + 1);
         let mut path = String::new();
+        let mut has_home = false;
         for pair in list.iter().rev() {
             let Some((name, value)) = pair.split_once('=') else {
                 return Err(InitError::Environment(": missing '='".to_owned()));
@@ -31,8 +32,15 @@ impl Environment {
             if name.is_empty() {
                 return Err(InitError::Environment(": name cannot be empty".to_owned()));
             }
-            if name == "HOME" && value.is_empty() || !seen.insert(name) {
+            if !seen.insert(name) {
                 continue;
+            }
+            if name == "HOME" {
+                // An empty one counts as a value, but not as a home.
+                has_home = !value.is_empty();
+                if !has_home {
+                    continue;
+                }
             }
             if name == "PATH" {
                 value.clone_into(&mut path);
@@ -42,7 +50,7 @@ impl Environment {
             pairs.push(text);
         }
         pairs.reverse();
-        if !seen.contains("HOME") {
+        if !has_home {
             // Names in passwd cannot hold a NUL that a CString would refuse: such a line is no home.
             let home = home(uid).and_then(|home| CString::new(format!("HOME={home}")).ok());
             pairs.push(home.unwrap_or_else(|| c"HOME=/".to_owned()));
@@ -86,7 +94,7 @@ mod tests {
     #[test]
     fn the_last_value_wins_and_keeps_its_place() {
         assert_eq!(build(&["A=1", "HOME=/h", "A=2"]).expect("valid"), ["HOME=/h", "A=2"]);
-        assert_eq!(build(&["HOME="]).expect("valid"), ["HOME=/"]);
+        assert_eq!(build(&["HOME=/h", "HOME="]).expect("valid"), ["HOME=/"]);
         build(&["NOTHING"]).expect_err("no value");
         build(&["=x"]).expect_err("no name");
     }

@@ -16,7 +16,7 @@ pub(crate) mod sync;
 mod task;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use dhow_linux::clone::NamespaceFlags;
@@ -134,8 +134,8 @@ fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infa
     namespace::raise_loopback(setup.spec)?;
     namespace::set_names(setup.spec)?;
     let mut rootfs = Rootfs::open(setup.spec, &setup.rootfs, setup.cgroups)?;
-    for (mount, prepared) in setup.spec.mounts.iter().zip(&mut setup.prepared) {
-        rootfs.mount(mount, prepared)?;
+    for (place, (mount, prepared)) in setup.spec.mounts.iter().zip(&mut setup.prepared).enumerate() {
+        rootfs.mount(mount, prepared, &|tree| ask_for_owners(channel, place, tree))?;
     }
     let fills_dev = rootfs.fills_dev();
     if fills_dev {
@@ -159,14 +159,23 @@ fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infa
     rootfs.make_read_only()?;
     rootfs.mask()?;
     drop(rootfs);
-    let Setup { mut task, fifo, spec, id, bundle, .. } = setup;
+    drop(proc);
+    let Setup { mut task, fifo, spec, id, bundle, join, prepared, joined, .. } = setup;
+    drop((join, prepared, joined));
+    task.drop_sockets();
     become_program::restrict(&task)?;
-    become_program::report_ready(channel)?;
+    become_program::report_ready(&task, fifo.as_ref(), channel)?;
     become_program::take_identity(&mut task, channel)?;
     let program = become_program::find(&task)?;
     become_program::filter_late(&task, channel)?;
     let start = become_program::Start { fifo, hooks: spec.hooks.as_ref(), id, bundle: &bundle, spec };
     become_program::wait_and_exec(&task, &program, &start, channel)
+}
+
+/// In a user namespace only the parent may map owners: it gets the tree by its number.
+fn ask_for_owners(channel: &Channel, place: usize, tree: BorrowedFd<'_>) -> io::Result<()> {
+    channel.send(&Message::Map(place, tree.as_raw_fd()))?;
+    channel.wait()
 }
 
 /// createContainer hooks run here, createRuntime ones (and prestart) in the parent, at the same moment.
@@ -228,9 +237,11 @@ fn try_exec(setup: ExecSetup<'_>, channel: &Channel) -> Result<std::convert::Inf
     }
     console::send_pidfd(task.pidfd_socket.as_ref(), "setns")?;
     proc.label(&task)?;
+    drop((setup.init, setup.join, proc));
+    task.drop_sockets();
     become_program::set_umask(task.process.user.umask);
     become_program::restrict(&task)?;
-    become_program::report_ready(channel)?;
+    become_program::report_ready(&task, None, channel)?;
     become_program::take_identity(&mut task, channel)?;
     let program = become_program::find(&task)?;
     become_program::filter_late(&task, channel)?;

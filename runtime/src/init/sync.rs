@@ -3,6 +3,7 @@
 //! ```text
 //! runtime                                 child
 //!    │ ── Go ─────────────────────────────▶ │   only when the child needs something first: ID maps, interfaces
+//!    │ ◀────────────── Map(place, number) ── │   only for mapped mounts in a user namespace, each answered by Go
 //!    │ ◀───────────────────────── Mounted ── │   only when there are hooks to run at that moment
 //!    │ ── Go ─────────────────────────────▶ │
 //!    │ ◀─────────────────────────── Ready ── │   all is made; rlimits and the state document are written now
@@ -30,6 +31,8 @@ pub(crate) enum Message {
     Pid(i32),
     /// The mounts are made, the old root is still the root.
     Mounted,
+    /// A detached tree (by its number in the child) wants the owners of the mount at a place in the list.
+    Map(usize, i32),
     /// Nothing is left but to become the program.
     Ready,
     /// The seccomp listener, by its number in the child.
@@ -59,6 +62,7 @@ impl Channel {
         let (tag, text) = match message {
             Message::Pid(pid) => (b'P', pid.to_string()),
             Message::Mounted => (b'M', String::new()),
+            Message::Map(place, number) => (b'O', format!("{place} {number}")),
             Message::Ready => (b'R', String::new()),
             Message::Waiting => (b'S', String::new()),
             Message::Listener(number) => (b'L', number.to_string()),
@@ -81,6 +85,7 @@ impl Channel {
             b'P' => Message::Pid(number()?),
             b'M' => Message::Mounted,
             b'R' => Message::Ready,
+            b'O' => parse_map(&text)?,
             b'S' => Message::Waiting,
             b'L' => Message::Listener(number()?),
             b'W' => Message::Warning(text),
@@ -128,6 +133,12 @@ impl Channel {
             }
         }
     }
+}
+
+fn parse_map(text: &str) -> io::Result<Message> {
+    let parsed =
+        text.split_once(' ').and_then(|(place, number)| Some((place.parse().ok()?, number.parse().ok()?)));
+    parsed.map(|(place, number)| Message::Map(place, number)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(crate) struct Task<'a> {
     pub(crate) seccomp: Option<seccomp::Filter>,
     /// Its scheduling policy.
     pub(crate) scheduler: Option<Policy>,
+    /// Whether its cgroup gives it some of the CPUs only: deadlines cannot be kept then.
+    pub(crate) pinned: bool,
     /// Class and level of its I/O.
     pub(crate) io_priority: Option<(u16, u16)>,
     /// Its execution domain.
@@ -49,6 +51,8 @@ pub(crate) struct Console {
     pub(crate) socket: OwnedFd,
     /// Rows and columns.
     pub(crate) size: Option<(u16, u16)>,
+    /// Whether lines end as the program writes them: a relaying caller's own terminal adds what it needs.
+    pub(crate) plain_lines: bool,
 }
 
 /// A session keyring.
@@ -84,6 +88,7 @@ impl<'a> Task<'a> {
             capabilities: process.capabilities.as_ref().map(sets),
             seccomp: linux.seccomp.as_ref().map(compile).transpose()?,
             scheduler: process.scheduler.as_ref().map(policy).transpose()?,
+            pinned: pinned(linux),
             io_priority: process.io_priority.as_ref().map(io_priority).transpose()?,
             personality: linux.personality.as_ref().map(personality).transpose()?,
             memory_policy: linux.memory_policy.as_ref().map(memory_policy).transpose()?,
@@ -100,6 +105,19 @@ fn compile(profile: &LinuxSeccomp) -> Result<seccomp::Filter, seccomp::SeccompEr
     let filter = seccomp::compile(profile)?;
     log::debug(&format!("seccomp filter flags: {}", filter.flags()));
     Ok(filter)
+}
+
+impl Task<'_> {
+    /// Closes what was only needed to make the process.
+    pub(super) fn drop_sockets(&mut self) {
+        self.console = None;
+        self.pidfd_socket = None;
+    }
+}
+
+fn pinned(linux: &Linux) -> bool {
+    let cpu = linux.resources.as_ref().and_then(|resources| resources.cpu().as_ref());
+    cpu.and_then(|cpu| cpu.cpus().as_deref()).is_some_and(|cpus| !cpus.is_empty())
 }
 
 fn sets(capabilities: &Capabilities) -> CapabilitySets {

@@ -100,7 +100,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         fifo: creation.waits.then(|| make_fifo(&folder)).transpose()?,
     };
     let child = start(setup)?;
-    log::debug(&format!("first process of {} is {}", creation.id, child.pid.as_raw_nonzero()));
+    log::debug(&format!("nsexec container setup: first process is {}", child.pid.as_raw_nonzero()));
     undo.child = Some(child.handle.as_fd().try_clone_to_owned().map_err(LaunchError::call("dup the pidfd"))?);
     prepare_child(&child, &spec)?;
     let mut partner =
@@ -111,6 +111,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     if let Some(undone) = &mut undo.cgroups {
         undone.settle();
     }
+    log::debug("init: closing the pipe to signal completion");
     connection.write_pid(child.pid.as_raw_nonzero().get())?;
     let container = Container::new(folder, state, cgroups.clone());
     if !creation.waits {
@@ -213,10 +214,15 @@ fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
         let place = joined.iter().position(|(joined, _)| *joined == kind)?;
         Some(joined.remove(place).1)
     };
+    let (user, pid) = (take(NamespaceKind::User), take(NamespaceKind::Pid));
+    // Without privileges of one's own they come from the user namespace: it is joined first then.
+    let privileged = rustix::process::geteuid().is_root();
+    let before_user = if user.is_some() && privileged { std::mem::take(&mut joined) } else { Vec::new() };
     let plan = Plan {
+        before_user,
         namespaces: flags.without(NamespaceFlags::CGROUP).without(NamespaceFlags::TIME),
-        user: take(NamespaceKind::User),
-        pid: take(NamespaceKind::Pid),
+        user,
+        pid,
         time_offsets: spec
             .creates(NamespaceKind::Time)
             .then(|| spec.linux.time_offsets.clone().unwrap_or_default()),
@@ -260,6 +266,10 @@ struct Creator<'a> {
 }
 
 impl Partner for Creator<'_> {
+    fn map_owners(&mut self, place: usize, tree: &OwnedFd) -> Result<(), LaunchError> {
+        mapping::map_owners(self.spec, place, tree)
+    }
+
     fn mounted(&mut self) -> Result<(), LaunchError> {
         let (hooks, oci) = (self.spec.hooks.as_ref(), self.oci_state(Status::Creating));
         hook::run(hooks, Moment::Prestart, &oci, None)?;
@@ -272,6 +282,7 @@ impl Partner for Creator<'_> {
         if let Some(process) = &self.spec.process {
             limits::set_rlimits(pid, &process.rlimits)?;
         }
+        log::debug("child process in init() is ready");
         let stat = Stat::of(pid).map_err(LaunchError::call("read the start time of the container"))?;
         self.state.init = Some(Init { pid: pid.as_raw_nonzero().get(), start_time: stat.start_time });
         self.state.created = log::rfc3339(SystemTime::now(), true);

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use oci_spec::runtime::LinuxSeccomp;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -28,6 +29,8 @@ pub(super) struct Dialogue<'a> {
 
 /// What the parent does at the stations of the way.
 pub(super) trait Partner {
+    /// A tree wants the owners of a mount.
+    fn map_owners(&mut self, place: usize, tree: &OwnedFd) -> Result<(), LaunchError>;
     /// The mounts are made.
     fn mounted(&mut self) -> Result<(), LaunchError>;
     /// The process is ready to become its program.
@@ -44,6 +47,11 @@ impl Dialogue<'_> {
             let message =
                 self.child.channel.receive().map_err(LaunchError::call("sync with the container"))?;
             match message {
+                Some(Message::Map(place, number)) => {
+                    let tree = dhow_linux::descriptor::copy_from(&self.child.handle, number)
+                        .map_err(LaunchError::call("pidfd_getfd"))?;
+                    partner.map_owners(place, &tree)?;
+                }
                 Some(Message::Mounted) => partner.mounted()?,
                 Some(Message::Ready) => {
                     partner.ready()?;
@@ -120,7 +128,15 @@ fn describe(status: WaitStatus) -> String {
 pub(super) fn connect(path: &Path) -> io::Result<OwnedFd> {
     let socket =
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let address = SocketAddrUnix::new(path)?;
+    // Between bind and listen the file is there already, and callers wait for the file.
+    for _ in 0..50 {
+        match rustix::net::connect(&socket, &address) {
+            Err(rustix::io::Errno::CONNREFUSED) => std::thread::sleep(Duration::from_millis(1)),
+            other => return other.map(|()| socket).map_err(Into::into),
+        }
+    }
+    rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }
 

@@ -49,7 +49,9 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     }
     let foreground = Foreground::prepare(connection, false)?;
     let terminal = stdio::connect_task(&mut task, connection)?;
-    let join = container.cgroup.join_below(|controller| sub_cgroup(&execution.cgroups, controller))?;
+    check_sub_cgroups(&execution)?;
+    let join = container.cgroup.join_below(|controller| sub_cgroup(&execution.cgroups, controller));
+    let join = join.map_err(LaunchError::Join)?;
     let kinds = NamespaceKind::ALL.into_iter().filter(|kind| spec.has(*kind));
     let namespaces = kinds.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
     let (initial, last) = affinity(process)?;
@@ -73,6 +75,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         task,
     };
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
+    crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
     let mut partner = Executor { execution: &execution, child: &child };
     let dialogue =
         Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
@@ -86,6 +89,20 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         return Ok(0);
     }
     foreground.wait(&child, terminal)
+}
+
+/// Refuses sub-cgroups of controllers that the container has none of, or outside of its own.
+fn check_sub_cgroups(execution: &Execution<'_>) -> Result<(), LaunchError> {
+    let known = execution.container.cgroup.paths();
+    for (controller, path) in &execution.cgroups {
+        if !controller.is_empty() && !known.contains_key(controller) {
+            return Err(LaunchError::Usage(format!("unknown controller {controller} in SubCgroupPaths")));
+        }
+        if std::path::Path::new(path).components().any(|part| part == std::path::Component::ParentDir) {
+            return Err(LaunchError::Usage(format!("bad sub cgroup path: {path}")));
+        }
+    }
+    Ok(())
 }
 
 /// The sub-cgroup for `controller`, from `--cgroup`.
@@ -121,11 +138,17 @@ struct Executor<'a> {
 }
 
 impl Partner for Executor<'_> {
+    fn map_owners(&mut self, _: usize, _: &std::os::fd::OwnedFd) -> Result<(), LaunchError> {
+        Err(LaunchError::Usage("an exec makes no mounts".to_owned()))
+    }
+
     fn mounted(&mut self) -> Result<(), LaunchError> {
         Ok(())
     }
 
     fn ready(&mut self) -> Result<(), LaunchError> {
+        crate::log::debug("child process in init() is ready");
+        crate::log::debug("setns_init: about to exec");
         let process = self.execution.process;
         // A process document without limits means those of the container.
         let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());

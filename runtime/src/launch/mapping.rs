@@ -25,25 +25,28 @@ fn prepare_one(mount: &Mount, spec: &Spec) -> Result<Prepared, LaunchError> {
     let options = Options::parse(&mount.options);
     let Some(depth) = options.bind else { return Ok(Prepared::default()) };
     let mapped = options.mapped.is_some() || !mount.uid_mappings.is_empty();
-    let privileged = rustix::process::geteuid().is_root();
-    if !privileged || !(mapped || spec.has(NamespaceKind::User)) {
-        return Ok(Prepared::default());
+    if !spec.has(NamespaceKind::User) {
+        let mapping = mapped.then(|| mapping(mount, spec)).transpose()?;
+        return Ok(Prepared { tree: None, mapping });
     }
-    let path = Path::new(&mount.source);
-    let tree = clone_tree(CWD, path, depth).map_err(PathError::at("open_tree", path))?;
-    // It comes from the host's mount namespace, whose mounts may be shared: the container only follows them.
+    // It may not exist yet: an earlier mount may bring it. The process itself says so then.
+    Ok(Prepared { tree: clone_for_another(&mount.source, depth).ok(), mapping: None })
+}
+
+/// A tree of the host's mount namespace, whose mounts may be shared: the container only follows them.
+fn clone_for_another(source: &str, depth: Depth) -> std::io::Result<OwnedFd> {
+    let tree = clone_tree(CWD, Path::new(source), depth)?;
     let slave = u64::from(MountPropagationFlags::DOWNSTREAM.bits());
-    set_attributes(tree.as_fd(), Attributes { propagation: slave, ..Attributes::default() }, Depth::Tree)
-        .map_err(PathError::at("make slave", path))?;
-    if !mapped {
-        return Ok(Prepared { tree: Some(tree), mapping: None });
-    }
-    let mapping = mapping(mount, spec)?;
-    // Done here, since the container's first process may lack the right over the source's file system.
-    let depth = options.mapped.unwrap_or(Depth::One);
-    dhow_linux::mount::map_owners(tree.as_fd(), mapping.as_fd(), depth)
-        .map_err(PathError::at("failed to set MOUNT_ATTR_IDMAP on", path))?;
-    Ok(Prepared { tree: Some(tree), mapping: None })
+    set_attributes(tree.as_fd(), Attributes { propagation: slave, ..Attributes::default() }, Depth::Tree)?;
+    Ok(tree)
+}
+
+/// Gives a tree that the container's first process opened the owners that mount number `place` asks for.
+pub(super) fn map_owners(spec: &Spec, place: usize, tree: &OwnedFd) -> Result<(), LaunchError> {
+    let mount = spec.mounts.get(place).ok_or_else(|| LaunchError::Usage("no such mount".to_owned()))?;
+    let depth = Options::parse(&mount.options).mapped.unwrap_or(Depth::One);
+    dhow_linux::mount::map_owners(tree.as_fd(), mapping(mount, spec)?.as_fd(), depth)
+        .map_err(LaunchError::call("failed to set MOUNT_ATTR_IDMAP on mount"))
 }
 
 /// A user namespace with the mount's own mapping, or the container's.

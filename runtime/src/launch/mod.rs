@@ -50,6 +50,9 @@ pub(crate) enum LaunchError {
     /// The container's cgroups.
     #[error("unable to start container process")]
     Cgroup(#[from] CgroupError),
+    /// The container's cgroups, for a process that is to join them.
+    #[error("unable to start container process: error adding pid to cgroups: adding pid to cgroup")]
+    Join(#[source] CgroupError),
     /// What the new process says.
     #[error("unable to start container process: error during container init: {0}")]
     Init(String),
@@ -82,7 +85,10 @@ impl LaunchError {
 /// Makes this program's file unwritable for whoever finds it through the process that is about to be made.
 pub(crate) fn seal() -> Result<(), LaunchError> {
     match dhow_linux::seal::seal() {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            crate::log::debug("runc exeseal: using /proc/self/exe clone (a read-only mount, in place)");
+            Ok(())
+        }
         Err(error) => {
             crate::log::debug(&format!("sealing by a copy, since not in place: {error}"));
             // Nothing was done yet that a second start would do again.

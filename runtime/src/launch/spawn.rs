@@ -12,7 +12,7 @@ use rustix::process::{Gid, Pid, PidfdFlags, Uid, WaitOptions};
 
 use super::LaunchError;
 use crate::init::sync::{Channel, Message, pair};
-use crate::spec::TimeOffset;
+use crate::spec::{NamespaceKind, TimeOffset};
 
 /// A child that was made.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) namespaces: NamespaceFlags,
     /// A user namespace that it joins: the new ones must belong to that.
     pub(super) user: Option<OwnedFd>,
+    /// Namespaces that the helper joins before that: they may belong to another user namespace.
+    pub(super) before_user: Vec<(NamespaceKind, OwnedFd)>,
     /// A PID namespace that it is born into.
     pub(super) pid: Option<OwnedFd>,
     /// Clocks of the new time namespace that it is born into.
@@ -107,7 +109,10 @@ fn spawn_through_helper(
     body: impl FnOnce(Channel),
 ) -> Result<Child, LaunchError> {
     let (listen, tell) = pair().map_err(LaunchError::call("socketpair"))?;
-    match clone::clone3(&Options::default()).map_err(LaunchError::call("unable to start init: clone3"))? {
+    // The helper is born into the cgroup, and its child with it: from the user namespace it could not be joined.
+    let cgroup = plan.cgroup.take();
+    let options = Options { cgroup: cgroup.as_ref().map(AsFd::as_fd), ..Options::default() };
+    match clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))? {
         Side::Child => {
             drop((ours, listen));
             match help(&mut plan) {
@@ -141,8 +146,13 @@ fn spawn_through_helper(
     }
 }
 
-/// In the helper: into the user namespace, then clone.
+/// In the helper: into the other namespaces while there is the right to, into the user namespace, then clone.
 fn help(plan: &mut Plan) -> Result<Side, LaunchError> {
+    for (kind, namespace) in plan.before_user.drain(..) {
+        clone::join(namespace.as_fd(), kind.flag()).map_err(LaunchError::call("join a namespace"))?;
+    }
+    // No way back is needed: the helper ends after this.
+    drop(enter_for_children(plan)?);
     if let Some(user) = plan.user.take() {
         clone::join(user.as_fd(), NamespaceFlags::USER)
             .map_err(LaunchError::call("join the user namespace"))?;
@@ -150,8 +160,6 @@ fn help(plan: &mut Plan) -> Result<Side, LaunchError> {
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(LaunchError::call("setresgid"))?;
         rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(LaunchError::call("setresuid"))?;
     }
-    // No way back is needed: the helper ends after this.
-    drop(enter_for_children(plan)?);
     let options =
         Options { namespaces: plan.namespaces, cgroup: plan.cgroup.as_ref().map(AsFd::as_fd), sibling: true };
     clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))

@@ -30,13 +30,13 @@ pub(super) fn connect_task(
     });
     if let Some(path) = &connection.console_socket {
         let socket = connect(path).map_err(LaunchError::call("connect to the console socket"))?;
-        task.console = Some(Console { socket, size });
+        task.console = Some(Console { socket, size, plain_lines: false });
         return Ok(None);
     }
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(LaunchError::call("socketpair"))?;
-    task.console = Some(Console { socket: theirs, size });
+    task.console = Some(Console { socket: theirs, size, plain_lines: true });
     Ok(Some(ours))
 }
 

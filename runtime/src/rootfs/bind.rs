@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType};
 use rustix::io::Errno;
 
 use super::target::{Missing, OnProc};
-use super::{MountFailure, Options, Prepared, Rootfs, change_propagation};
+use super::{MapOwners, MountFailure, Options, Prepared, Rootfs, change_propagation};
 use crate::spec::Mount;
 
 /// statfs's magic number of procfs.
@@ -26,18 +26,21 @@ impl Rootfs<'_> {
         mount: &Mount,
         options: &Options,
         prepared: &mut Prepared,
+        map: MapOwners<'_>,
     ) -> Result<(), MountFailure> {
         let depth = options.bind.unwrap_or(Depth::One);
-        let tree = match prepared.tree.take() {
-            Some(tree) => tree,
-            None => {
-                clone_tree(CWD, Path::new(&mount.source), depth).map_err(MountFailure::call("open_tree"))?
-            }
-        };
-        if let Some(mapping) = &prepared.mapping {
-            let depth = options.mapped.unwrap_or(Depth::One);
-            map_owners(tree.as_fd(), mapping.as_fd(), depth)
-                .map_err(MountFailure::call("failed to set MOUNT_ATTR_IDMAP on mount"))?;
+        // As the container sees it, so that earlier mounts count; else as the runtime saw it.
+        let tree = clone_tree(CWD, Path::new(&mount.source), depth)
+            .or_else(|error| prepared.tree.take().ok_or(error))
+            .map_err(MountFailure::call("open_tree"))?;
+        if options.mapped.is_some() || !mount.uid_mappings.is_empty() {
+            let mapped = match &prepared.mapping {
+                Some(mapping) => {
+                    map_owners(tree.as_fd(), mapping.as_fd(), options.mapped.unwrap_or(Depth::One))
+                }
+                None => map(tree.as_fd()),
+            };
+            mapped.map_err(MountFailure::call("failed to set MOUNT_ATTR_IDMAP on mount"))?;
         }
         let target = self.bind_target(&mount.destination, &tree)?;
         if options.flagged {

@@ -18,13 +18,14 @@ impl Rootfs<'_> {
     /// Mounts a new file system.
     pub(super) fn mount_file_system(&mut self, mount: &Mount, options: &Options) -> Result<(), MountFailure> {
         let (tmpfs, proc) = (mount.fstype == "tmpfs", mount.fstype == "proc");
+        let covers = tmpfs && self.exists(&mount.destination);
         let target = if proc || mount.fstype == "sysfs" {
             self.ordinary_target(&mount.destination, &mount.fstype)?
         } else {
             self.target(&mount.destination, Missing::Folder, OnProc::Refused)?
         };
         let mut data = options.data.clone();
-        if tmpfs {
+        if covers {
             // What is covered decides the mode, unless the caller does.
             let mode = rustix::fs::fstat(&target).map_err(MountFailure::call("fstat"))?.st_mode & 0o7777;
             data.insert(0, format!("mode={mode:04o}"));

@@ -47,12 +47,15 @@ pub(crate) enum Entrance {
     Chroot,
 }
 
-/// A prepared source of a mount: a detached tree that only the runtime itself could open, or its mapping.
+/// Gives a detached tree its mapped owners.
+pub(crate) type MapOwners<'a> = &'a dyn Fn(BorrowedFd<'_>) -> std::io::Result<()>;
+
+/// What was prepared for a mount before the container's first process existed.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
-    /// The source, cloned outside of the container's user namespace.
+    /// The source, cloned outside of the container's user namespace, for when it cannot be reached from inside.
     pub(crate) tree: Option<OwnedFd>,
-    /// The user namespace whose mapping the mount shows.
+    /// The user namespace whose mapping the mount shows, when the process may set that itself.
     pub(crate) mapping: Option<OwnedFd>,
 }
 
@@ -99,18 +102,30 @@ impl<'a> Rootfs<'a> {
     }
 
     /// Makes one mount of the spec.
-    pub(crate) fn mount(&mut self, mount: &Mount, prepared: &mut Prepared) -> Result<(), RootfsError> {
-        self.try_mount(mount, prepared).map_err(|source| RootfsError::Mount {
+    ///
+    /// `map` is how a mount gets mapped owners where this process has no right to give them.
+    pub(crate) fn mount(
+        &mut self,
+        mount: &Mount,
+        prepared: &mut Prepared,
+        map: MapOwners<'_>,
+    ) -> Result<(), RootfsError> {
+        self.try_mount(mount, prepared, map).map_err(|source| RootfsError::Mount {
             source_name: mount.source.clone(),
             target: mount.destination.clone(),
             source: Box::new(source),
         })
     }
 
-    fn try_mount(&mut self, mount: &Mount, prepared: &mut Prepared) -> Result<(), MountFailure> {
+    fn try_mount(
+        &mut self,
+        mount: &Mount,
+        prepared: &mut Prepared,
+        map: MapOwners<'_>,
+    ) -> Result<(), MountFailure> {
         let options = Options::parse(&mount.options);
         if options.bind.is_some() {
-            return self.bind(mount, &options, prepared);
+            return self.bind(mount, &options, prepared, map);
         }
         match mount.fstype.as_str() {
             "cgroup" if self.cgroups.is_v2() => self.mount_cgroup2(mount, &options),

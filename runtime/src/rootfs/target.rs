@@ -63,6 +63,11 @@ impl Rootfs<'_> {
         path.strip_prefix(&self.path).unwrap_or(path)
     }
 
+    /// Whether there is anything at a destination.
+    pub(super) fn exists(&self, destination: &str) -> bool {
+        open_in(self.root.as_fd(), self.inner(destination), OFlags::PATH).is_ok()
+    }
+
     /// Opens the target of a mount, making it when it is missing.
     pub(super) fn target(
         &self,

@@ -33,7 +33,7 @@ impl Manager {
             if task.leave() {
                 tracing::warn!(namespace = %task.namespace, task = %task.id, "shim died; cleaning up after it");
                 let key = (task.namespace.clone(), task.id.clone());
-                let exit = manager.clean_up_after_dead(&key, &task.bundle, &task.binary, Some(&task)).await;
+                let exit = manager.clean_up_after_dead(&key, &task.bundle, &task.binary).await;
                 manager.free(&key);
                 task.end(exit);
             }
@@ -41,13 +41,7 @@ impl Manager {
     }
 
     /// Ends the container of a dead shim and tells how everything in it ended; the exit of its first process.
-    pub(super) async fn clean_up_after_dead(
-        &self,
-        key: &Key,
-        bundle: &Bundle,
-        binary: &Path,
-        task: Option<&Task>,
-    ) -> Exit {
+    pub(super) async fn clean_up_after_dead(&self, key: &Key, bundle: &Bundle, binary: &Path) -> Exit {
         // Read before `delete` can touch them.
         let mut exits = Exit::load_all(bundle.path());
         let cleaned = self.launcher().delete(binary, (key.0.as_str(), &key.1), bundle).await;
@@ -63,7 +57,7 @@ impl Manager {
             });
         }
         for exit in &exits {
-            self.tell_exit(key, exit, task);
+            self.tell_exit(key, exit);
         }
         let last = exits.pop().unwrap_or(Exit::UNKNOWN);
         let event = TaskDelete {
@@ -79,9 +73,9 @@ impl Manager {
     }
 
     /// Publishes an exit that subscribers do not know yet.
-    pub(super) fn tell_exit(&self, key: &Key, exit: &Exit, task: Option<&Task>) {
+    pub(super) fn tell_exit(&self, key: &Key, exit: &Exit) {
         let id = if exit.exec_id.is_empty() { &key.1 } else { &exit.exec_id };
-        if task.is_some_and(|task| !task.tell(id, exit.pid)) {
+        if !self.tell(key, id, exit.pid) {
             return;
         }
         let event = TaskExit {
@@ -110,7 +104,7 @@ impl Manager {
         match self.reconnect(key, &bundle).await {
             Some(task) => {
                 kill_shim(&task).await;
-                drop(self.clean_up_after_dead(key, &bundle, &task.binary, None).await);
+                drop(self.clean_up_after_dead(key, &bundle, &task.binary).await);
             }
             None => self.remove_bundle(&bundle),
         }

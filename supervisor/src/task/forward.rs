@@ -21,9 +21,6 @@ impl Manager {
         }
         let Some(Ok(exit)) = envelope.event.as_ref().and_then(any::unpack::<TaskExit>) else { return true };
         let Ok(namespace) = envelope.namespace.parse::<Namespace>() else { return true };
-        match self.get(&namespace, &exit.container_id) {
-            Ok(task) => task.tell(&exit.id, exit.pid),
-            Err(_) => true,
-        }
+        self.tell(&(namespace, exit.container_id), &exit.id, exit.pid)
     }
 }

@@ -1,6 +1,6 @@
 //! The tasks that there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,8 @@ struct Inner {
     launcher: Launcher,
     events: Exchange,
     slots: Mutex<HashMap<Key, Slot>>,
+    /// Exits that subscribers were told of, by the ids and pids of processes, until their task is gone.
+    told: Mutex<HashMap<Key, BTreeSet<(String, u32)>>>,
     changed: Notify,
 }
 
@@ -52,6 +54,7 @@ impl Manager {
             launcher: Launcher { address: address.to_owned(), ttrpc_address: ttrpc_address.into() },
             events,
             slots: Mutex::default(),
+            told: Mutex::default(),
             changed: Notify::new(),
         }))
     }
@@ -135,7 +138,18 @@ impl Manager {
 
     pub(super) fn free(&self, key: &Key) {
         self.slots().remove(key);
+        self.told().remove(key);
         self.0.changed.notify_waiters();
+    }
+
+    /// Notes that an exit is about to be told; whether it is for the first time.
+    pub(super) fn tell(&self, key: &Key, id: &str, pid: u32) -> bool {
+        let known = self.slots().contains_key(key);
+        !known || self.told().entry(key.clone()).or_default().insert((id.to_owned(), pid))
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashMap<Key, BTreeSet<(String, u32)>>> {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {

@@ -21,34 +21,51 @@ use crate::namespace::Namespace;
 /// How long one shim may hold up the start, however many calls it takes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Manager {
+/// The bundles that were there at the start, each still to be looked at.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    manager: Manager,
+    keys: Vec<Key>,
+}
+
+impl Recovery {
     /// Finds all tasks, all at the same time; returns when each is there or given up.
-    pub(crate) async fn recover(&self) {
+    pub(crate) async fn run(self) {
+        let count = self.keys.len();
         let mut recovering = tokio::task::JoinSet::new();
-        for namespace in folders(self.folder()) {
-            let Ok(parsed) = namespace.parse::<Namespace>() else { continue };
-            for id in folders(&self.folder().join(&namespace)) {
-                let (manager, key) = (self.clone(), (parsed.clone(), id));
-                recovering.spawn(async move { manager.recover_one(key).await });
-            }
+        for key in self.keys {
+            let manager = self.manager.clone();
+            recovering.spawn(async move { manager.recover_one(key).await });
         }
-        let count = recovering.len();
         while recovering.join_next().await.is_some() {}
         if count > 0 {
-            tracing::info!(bundles = count, tasks = self.count(), "tasks recovered");
+            tracing::info!(bundles = count, tasks = self.manager.count(), "tasks recovered");
         }
+    }
+}
+
+impl Manager {
+    /// Looks for bundles and keeps their ids, also against a create that comes before [`Recovery::run`] is through.
+    pub(crate) fn recovery(&self) -> Recovery {
+        let mut keys = Vec::new();
+        for namespace in folders(self.folder()) {
+            let Ok(parsed) = namespace.parse::<Namespace>() else { continue };
+            let ids = folders(&self.folder().join(&namespace));
+            keys.extend(ids.into_iter().map(|id| (parsed.clone(), id)));
+        }
+        keys.iter().for_each(|key| self.set(key, Slot::Leaving));
+        Recovery { manager: self.clone(), keys }
     }
 
     async fn recover_one(&self, key: Key) {
         let bundle = self.bundle(&key);
-        let Some(binary) = binary_of(&bundle) else { return };
-        self.set(&key, Slot::Leaving);
+        let Some(binary) = binary_of(&bundle) else { return self.free(&key) };
         let reached = tokio::time::timeout(PATIENCE, self.reach(&key)).await;
         match reached {
             Ok(Ok(Some((task, exit)))) => {
                 self.set(&key, Slot::Ready(Arc::clone(&task)));
                 if let Some(exit) = exit {
-                    self.tell_exit(&key, &exit, Some(&task));
+                    self.tell_exit(&key, &exit);
                 }
                 self.follow(task);
                 return;
@@ -57,7 +74,7 @@ impl Manager {
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 tracing::info!(task = %key.1, error = %chain(&error), "shim is gone");
-                drop(self.clean_up_after_dead(&key, &bundle, &binary, None).await);
+                drop(self.clean_up_after_dead(&key, &bundle, &binary).await);
             }
             Err(_) => {
                 tracing::warn!(task = %key.1, "shim does not answer; killing it");

@@ -1,9 +1,7 @@
 //! One task, and the calls to its shim.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dhow_proto::containerd::task::v3;
@@ -31,8 +29,6 @@ pub(crate) struct Task {
     pub(super) binary: PathBuf,
     pub(super) client: Client,
     service: &'static str,
-    /// Exits that subscribers were told of: ids and pids.
-    told: Mutex<BTreeSet<(String, u32)>>,
     /// Set once the shim is meant to go away.
     leaving: AtomicBool,
     /// How it ended, once its shim is dead and was cleaned up after.
@@ -61,7 +57,6 @@ impl Task {
             binary,
             client,
             service,
-            told: Mutex::default(),
             leaving: AtomicBool::new(false),
             ended: watch::Sender::new(None),
             _log: log,
@@ -137,11 +132,6 @@ impl Task {
 
     pub(super) fn end(&self, exit: Exit) {
         self.ended.send_replace(Some(exit));
-    }
-
-    /// Notes that the exit of a process is about to be told; whether it is for the first time.
-    pub(super) fn tell(&self, id: &str, pid: u32) -> bool {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert((id.to_owned(), pid))
     }
 
     /// From now on the shim is expected to go away; whether it was not before.

@@ -62,7 +62,7 @@ async fn a_bundle_without_a_shim_is_cleaned_up_at_the_start() {
         r#"{"version":1,"id":"a","exec_id":"","pid":7,"status":3,"exited_at":"2026-01-01T00:00:00Z"}"#;
     std::fs::write(bundle.file("exit.json"), record).expect("write");
     let mut events = manager.events().subscribe(&[]).expect("no filter");
-    manager.recover().await;
+    manager.recovery().run().await;
     assert!(manager.get(&namespace, "a").is_err());
     assert!(!bundle.path().exists());
     let exit = events.next().await.expect("an exit");

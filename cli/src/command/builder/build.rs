@@ -151,13 +151,16 @@ impl Verb for Build {
         }
         let reply = client.send(call).await?;
         let mut id = String::new();
-        let sink = if self.quiet { Sink::Nowhere } else { Sink::Stdout };
-        progress::show(reply.messages(), sink, |aux| {
-            if let Some(found) = aux.get("ID").and_then(Value::as_str) {
-                id = found.to_owned();
-            }
-        })
-        .await?;
+        if self.quiet {
+            id = progress::collect(reply.messages()).await?.trim().to_owned();
+        } else {
+            let on_result = |aux: &Value| {
+                if let Some(found) = aux.get("ID").and_then(Value::as_str) {
+                    id = found.to_owned();
+                }
+            };
+            progress::show(reply.messages(), Sink::Stdout, on_result).await?;
+        }
         if !self.iidfile.is_empty() {
             if id.is_empty() {
                 return Err("server did not provide an image ID. Cannot write image ID file".into());

@@ -39,7 +39,7 @@ impl Verb for Commit {
             if reference.has_digest() {
                 return Err("refusing to create a tag with a digest reference".into());
             }
-            query = query.set("repo", reference.familiar_name()).set("tag", reference.tag_or_digest());
+            query = query.set("repo", reference.canonical_name()).set("tag", reference.tag_or_digest());
         }
         query = query.text("comment", &self.message).text("author", &self.author);
         for change in &self.change {

@@ -39,8 +39,8 @@ const GO_DIRECTORY: u32 = 1 << 31;
 const GO_LINK: u32 = 1 << 27;
 
 impl Verb for Cp {
-    const USAGE: &'static str =
-        "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH";
+    const USAGE: &'static str = "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-
+	{program} cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH";
     const ABOUT: &'static str = "Copy files/folders between a container and the local filesystem";
 
     async fn run(self, session: &Session) -> Result<(), Failure> {

@@ -114,26 +114,25 @@ async fn attached(
     if let Err(error) = client.done(Call::post(path(id, "start"))).await {
         terminal::restore();
         if remove {
-            drop(status.await);
+            status.over().await;
         }
         return Err(from_container(session, error.into()));
     }
     if tty && terminal::stdout_is_terminal() {
         terminal::follow(client.clone(), Target::Container(id.to_owned()));
     }
-    let ended = |code: Result<i64, _>| status::result(code.unwrap_or(125));
     tokio::select! {
         biased;
         outcome = attachment.finished() => match outcome? {
             Outcome::Detached => Ok(()),
-            Outcome::Closed => ended(status.await),
+            Outcome::Closed => status::result(status.code().await),
         },
-        code = &mut status => {
+        code = status.code() => {
             // The last of the output may still be on its way.
             if has_output {
                 drop(attachment.finished().await);
             }
-            ended(code)
+            status::result(code)
         }
     }
 }

@@ -94,14 +94,20 @@ impl Start {
             .text("detachKeys", keys);
         let hijacked = client.hijack(Call::post(path(&id, "attach")).query(attach)).await?;
         let mut attachment = Attachment::start(hijacked, stdio)?;
-        let status = status::expect(client, &id, remove).await?;
-        client.done(Call::post(path(&id, "start")).query(query)).await?;
+        let mut status = status::expect(client, &id, remove).await?;
+        if let Err(error) = client.done(Call::post(path(&id, "start")).query(query)).await {
+            terminal::restore();
+            if remove {
+                status.over().await;
+            }
+            return Err(error.into());
+        }
         if tty && terminal::stdout_is_terminal() {
             terminal::follow(client.clone(), Target::Container(id));
         }
         match attachment.finished().await? {
             Outcome::Detached => Ok(()),
-            Outcome::Closed => status::result(status.await.unwrap_or(125)),
+            Outcome::Closed => status::result(status.code().await),
         }
     }
 }

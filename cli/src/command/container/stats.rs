@@ -130,7 +130,8 @@ impl Stats {
             collectors.spawn_local(collect(Rc::clone(client), (order, name), Rc::clone(&samples)));
             order += 1;
         }
-        let mut ticks = tokio::time::interval(REFRESH);
+        // The first samples come first.
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH, REFRESH);
         loop {
             let next = async {
                 match &mut events {

@@ -39,7 +39,7 @@ impl Verb for Pull {
             put_line("Using default tag: latest")?;
         }
         let sink = if self.quiet { Sink::Nowhere } else { Sink::Stdout };
-        let query = Query::new().set("fromImage", reference.familiar_name());
+        let query = Query::new().set("fromImage", reference.canonical_name());
         let query = if self.all_tags { query } else { query.set("tag", reference.tag_or_digest()) };
         let query = query.text("platform", &self.platform);
         request(session, &reference, query, sink).await?;
@@ -52,7 +52,7 @@ impl Verb for Pull {
 pub(crate) async fn pull(session: &Session, name: &str, platform: &str, sink: Sink) -> Result<(), Failure> {
     let reference = Reference::parse(name)?;
     let query = Query::new()
-        .set("fromImage", reference.familiar_name())
+        .set("fromImage", reference.canonical_name())
         .set("tag", reference.tag_or_digest())
         .text("platform", platform);
     request(session, &reference, query, sink).await

@@ -53,7 +53,7 @@ impl Verb for Push {
             query = query.set("platform", crate::option::platform_json(&self.platform));
         }
         let auth = session.config().registry_header(&reference.canonical());
-        let call = Call::post(path(&reference.familiar_name(), "push")).query(query).registry_auth(&auth);
+        let call = Call::post(path(&reference.canonical_name(), "push")).query(query).registry_auth(&auth);
         let reply = client.send(call).await?;
         let sink = if self.quiet { Sink::Nowhere } else { Sink::Stdout };
         progress::show(reply.messages(), sink, |_| {}).await?;

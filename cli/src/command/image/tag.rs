@@ -27,7 +27,7 @@ impl Verb for Tag {
         if target.has_digest() {
             return Err("refusing to create a tag with a digest reference".into());
         }
-        let query = Query::new().set("repo", target.familiar_name()).set("tag", target.tag_or_digest());
+        let query = Query::new().set("repo", target.canonical_name()).set("tag", target.tag_or_digest());
         Ok(session.client()?.done(Call::post(path(&self.source, "tag")).query(query)).await?)
     }
 }

@@ -24,11 +24,11 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "int", value_parser = number::integer, default_value = "0")]
     gw_priority: i64,
     /// IPv4 address (e.g., "172.30.100.104")
-    #[arg(long, value_name = "ip", value_parser = network::address, default_value = "")]
-    ip: String,
+    #[arg(long, value_name = "ip", value_parser = network::address)]
+    ip: Option<String>,
     /// IPv6 address (e.g., "2001:db8::33")
-    #[arg(long, value_name = "ip", value_parser = network::address, default_value = "")]
-    ip6: String,
+    #[arg(long, value_name = "ip", value_parser = network::address)]
+    ip6: Option<String>,
     /// Link to another container
     #[arg(long, value_name = "list")]
     link: Vec<String>,
@@ -55,8 +55,8 @@ impl Verb for Connect {
             container: self.container,
             endpoint_config: Some(EndpointSettings {
                 ipam_config: Some(EndpointIpamConfig {
-                    ipv4_address: self.ip,
-                    ipv6_address: self.ip6,
+                    ipv4_address: self.ip.unwrap_or_default(),
+                    ipv6_address: self.ip6.unwrap_or_default(),
                     link_local_ips: list(self.link_local_ip),
                 }),
                 links: list(self.link),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use dhow_engine_api::network::{ConfigReference, Ipam, IpamConfig, NetworkCreate, NetworkCreated};
 
-use crate::client::Call;
+use crate::client::{ApiVersion, Call};
 use crate::command::Verb;
 use crate::error::Failure;
 use crate::option::{key_values, network};
@@ -78,7 +78,7 @@ impl Verb for Create {
         let request = NetworkCreate {
             name: self.network,
             // Old daemons let two networks have one name without it.
-            check_duplicate: true,
+            check_duplicate: session.client()?.version().await? < ApiVersion(1, 44),
             driver: self.driver,
             scope: self.scope,
             enable_ipv4: self.ipv4,

@@ -263,7 +263,7 @@ pub(crate) struct ContainerOptions {
     #[arg(long, value_name = "list")]
     pub(crate) storage_opt: Vec<String>,
     /// Kernel parameters
-    #[arg(long, value_name = "map")]
+    #[arg(long, value_name = "map", value_parser = sysctl)]
     pub(crate) sysctl: Vec<String>,
     /// Mount a tmpfs at a directory
     #[arg(long, value_name = "list")]
@@ -295,6 +295,28 @@ pub(crate) struct ContainerOptions {
     /// Working directory in the container
     #[arg(short, long, value_name = "string", default_value = "")]
     pub(crate) workdir: String,
+}
+
+/// Kernel parameters that a container can have for itself.
+const SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+fn sysctl(text: &str) -> Result<String, String> {
+    let name = text.split('=').next().unwrap_or("");
+    let own = SYSCTLS.contains(&name) || name.starts_with("net.") || name.starts_with("fs.mqueue.");
+    if text.contains('=') && own {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("sysctl '{text}' is not allowed"))
+    }
 }
 
 fn windows(_: &str) -> Result<i64, String> {

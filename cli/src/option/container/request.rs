@@ -10,7 +10,7 @@ use dhow_engine_api::endpoint::NetworkingConfig;
 
 use super::{ContainerOptions, endpoint};
 use crate::option::volume::{self, Volume};
-use crate::option::{device, env, key_values, list, network, port, restart, security};
+use crate::option::{capability, device, env, key_values, list, network, port, restart, security};
 
 /// Builds the request for `image` running `command`.
 pub(crate) fn build(
@@ -144,6 +144,7 @@ fn host(options: &mut ContainerOptions) -> Result<HostConfig, String> {
     }
     let security = security::parse(&options.security_opt)?;
     let unmasked = security.unmasked.then(Vec::new);
+    let (cap_add, cap_drop) = capability::effective(&options.cap_add, &options.cap_drop);
     let map = |words: Vec<String>| Some(key_values(&words));
     let tmpfs = take(&mut options.tmpfs);
     let tmpfs = tmpfs.iter().map(|one| one.split_once(':').unwrap_or((one, "")));
@@ -159,8 +160,8 @@ fn host(options: &mut ContainerOptions) -> Result<HostConfig, String> {
         volume_driver: take(&mut options.volume_driver),
         volumes_from: list(take(&mut options.volumes_from)),
         annotations: map(take(&mut options.annotation)).filter(|map| !map.is_empty()),
-        cap_add: list(take(&mut options.cap_add)),
-        cap_drop: list(take(&mut options.cap_drop)),
+        cap_add: list(cap_add),
+        cap_drop: list(cap_drop),
         cgroupns_mode: take(&mut options.cgroupns),
         dns: Some(take(&mut options.dns)),
         dns_options: Some(take(&mut options.dns_option)),

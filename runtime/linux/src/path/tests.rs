@@ -18,11 +18,22 @@ fn links_and_dots_stay_inside() {
 }
 
 #[test]
-fn a_dangling_link_is_not_made_into_a_folder() {
+fn what_a_dangling_link_points_to_is_made_inside() {
     let (folder, root) = root();
-    std::os::unix::fs::symlink("/nowhere", folder.path().join("link")).expect("symlink");
-    make_folders_in(root.as_fd(), Path::new("link/x"), 0o755).expect_err("refused");
-    assert!(!folder.path().join("nowhere").exists());
+    std::os::unix::fs::symlink("/new/../other/deep", folder.path().join("link")).expect("symlink");
+    make_folders_in(root.as_fd(), Path::new("link/x"), 0o755).expect("made");
+    assert!(folder.path().join("other/deep/x").is_dir());
+    std::os::unix::fs::symlink("../../../etc/hosts", folder.path().join("file")).expect("symlink");
+    make_file_in(root.as_fd(), Path::new("file"), 0o644).expect("made");
+    assert!(folder.path().join("etc/hosts").is_file());
+}
+
+#[test]
+fn links_in_a_circle_end() {
+    let (folder, root) = root();
+    std::os::unix::fs::symlink("b", folder.path().join("a")).expect("symlink");
+    std::os::unix::fs::symlink("a", folder.path().join("b")).expect("symlink");
+    make_file_in(root.as_fd(), Path::new("a/x"), 0o644).expect_err("a circle");
 }
 
 #[test]

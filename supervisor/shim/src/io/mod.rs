@@ -85,6 +85,8 @@ pub(crate) struct Io {
     stdin: Option<Rc<Stdin>>,
     /// The FIFO that stdin comes from, until it is opened.
     stdin_fifo: RefCell<Option<PathBuf>>,
+    /// The output of pipes, and where it goes, until the process is made.
+    pipes: RefCell<Vec<(Watched<OwnedFd>, Output)>>,
     /// Where a terminal's output goes once the terminal is there.
     waiting: RefCell<Option<Output>>,
     console: RefCell<Option<Rc<Watched<OwnedFd>>>>,
@@ -113,6 +115,14 @@ impl Io {
             self.reactor.spawn(stdin::copy_fifo(Rc::clone(stdin), source));
         }
         Ok(())
+    }
+
+    /// Starts copying the output. Not before the process is there: until then it is the runtime that writes, and what
+    /// it has to say is our error, not the container's output.
+    pub(crate) fn start_pipes(&self) {
+        for (source, output) in self.pipes.take() {
+            self.copying.spawn(&self.reactor, pump::pipe(self.reactor.clone(), source, output));
+        }
     }
 
     /// Copies between the terminal `master` and where the request wants it.

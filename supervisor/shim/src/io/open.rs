@@ -14,7 +14,7 @@ use rustix::fs::{Gid, Uid};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::log::{LogFile, LogStream};
-use super::pump::{self, Output};
+use super::pump::Output;
 use super::stdin::{Feed, Stdin};
 use super::uri::{LogOptions, Target};
 use super::{Copying, Hub, Io, IoError, Stdio, Stream, fifo, logger};
@@ -55,8 +55,8 @@ pub(crate) fn bind(reactor: &Reactor, stdio: &Stdio) -> Result<Vec<Rc<Hub>>, IoE
     Ok(hubs.into_values().collect())
 }
 
-/// Opens everything that `stdio` names and starts copying. With a terminal, copying waits for
-/// [`Io::start_console`], and the child inherits nothing. Sockets in `bound` are taken over.
+/// Opens everything that `stdio` names. Copying waits for [`Io::start_pipes`] or, with a terminal, for
+/// [`Io::start_console`]; the child of a terminal inherits nothing. Sockets in `bound` are taken over.
 pub(crate) async fn open(
     reactor: &Reactor,
     stdio: &Stdio,
@@ -67,7 +67,7 @@ pub(crate) async fn open(
     opening.hubs.extend(bound.into_iter().map(|hub| (hub.path().to_owned(), hub)));
     let mut child =
         ChildStdio { stdin: ChildStream::null(), stdout: ChildStream::null(), stderr: ChildStream::null() };
-    let copying = Rc::new(Copying::default());
+    let mut pipes = Vec::new();
     let mut waiting = None;
 
     let stdin = opening.stdin(&stdio.stdin, &mut child).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn open(
                 Output::Inherited(fd) => fd.into(),
                 output => {
                     let (source, write_end) = opening.pipe_from_child()?;
-                    copying.spawn(reactor, pump::pipe(reactor.clone(), source, output));
+                    pipes.push((source, output));
                     write_end.into()
                 }
             };
@@ -102,7 +102,8 @@ pub(crate) async fn open(
         console: RefCell::default(),
         logged: !opening.logs.is_empty(),
         hubs: opening.hubs.into_values().collect(),
-        copying,
+        pipes: RefCell::new(pipes),
+        copying: Rc::new(Copying::default()),
     };
     Ok((Rc::new(io), child))
 }

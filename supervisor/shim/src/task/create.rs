@@ -153,6 +153,7 @@ impl Shim {
             drop(process.io.take());
             return Err(TaskError::Runtime { action, source });
         }
+        io.start_pipes();
         let finished = async {
             let pid = read_pid(&pid_file)?;
             self.reaper.watch(pid);
