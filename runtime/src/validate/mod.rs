@@ -221,3 +221,6 @@ fn scheduler(process: &Process) -> Result<(), Invalid> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
