@@ -42,6 +42,9 @@ fn run() -> command::Outcome {
         Err(error) => return usage(&error),
     };
     log::start(options.log.as_deref(), options.format()?, options.debug)?;
+    if let Some(path) = &options.trace {
+        dhow_linux::trace::start(path).map_err(dhow_linux::file::PathError::at("open trace", path))?;
+    }
     if options.version {
         return version();
     }

@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// ignore cgroup permission errors ('true', 'false', or 'auto')
     #[arg(long, default_value = "auto")]
     rootless: String,
+    /// append what each step of the verb took to a file, as lines of JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// print the version
     #[arg(long, short)]
     pub(crate) version: bool,

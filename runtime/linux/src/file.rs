@@ -99,7 +99,8 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), PathError> {
 /// When it cannot be read, or is longer than `limit` (`FileTooLarge`).
 pub fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, PathError> {
     let file = File::open(path).map_err(PathError::at("open", path))?;
-    let mut content = Vec::new();
+    // Most documents fit: one call reads them, one finds the end.
+    let mut content = Vec::with_capacity(16 << 10);
     file.take(limit + 1).read_to_end(&mut content).map_err(PathError::at("read", path))?;
     if content.len() as u64 > limit {
         let error = io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"));

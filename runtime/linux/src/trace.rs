@@ -5,20 +5,32 @@
 //! Without it a span costs one load. Appending one short line is atomic (`O_APPEND`), so no layer waits for another.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "DHOW_TRACE";
 
+static FILE: OnceLock<Option<File>> = OnceLock::new();
+
 fn file() -> Option<&'static File> {
-    static FILE: OnceLock<Option<File>> = OnceLock::new();
-    FILE.get_or_init(|| {
-        let path = std::env::var_os(VARIABLE)?;
-        OpenOptions::new().append(true).create(true).open(path).ok()
-    })
-    .as_ref()
+    FILE.get_or_init(|| open(std::env::var_os(VARIABLE)?.as_ref()).ok()).as_ref()
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Writes to `path` whatever the environment says; before the first span.
+///
+/// # Errors
+/// When the file cannot be opened for appending.
+pub fn start(path: &Path) -> io::Result<()> {
+    let file = open(path)?;
+    drop(FILE.set(Some(file)));
+    Ok(())
 }
 
 /// A step that is under way; dropping it writes its line.

@@ -25,6 +25,7 @@ use oci_spec::runtime::Hooks;
 use crate::cgroup::{Join, Manager};
 use crate::container::{OciState, Status};
 use crate::hook::{self, HookError, Moment};
+use crate::log::step;
 use crate::rootfs::{Entrance, Prepared, Rootfs, RootfsError};
 use crate::spec::{NamespaceKind, Spec};
 
@@ -125,29 +126,36 @@ pub(crate) fn run(setup: Setup<'_>, channel: Channel) -> ! {
 }
 
 fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infallible, InitError> {
+    // The trace's file is closed before the process reports that it is ready: the last step ends there.
+    let mut _step = step("init: cgroup");
     namespace::start(channel, setup.waits)?;
     namespace::enter_cgroup(&setup.join, setup.must_join)?;
+    _step = step("init: namespaces");
     namespace::own_identity(setup.spec)?;
     namespace::join(&setup.joined)?;
     namespace::unshare(setup.unshared)?;
     namespace::join_keyring(setup.task.keyring.as_ref(), channel)?;
     namespace::raise_loopback(setup.spec)?;
     namespace::set_names(setup.spec)?;
+    _step = step("init: mounts");
     let mut rootfs = Rootfs::open(setup.spec, &setup.rootfs, setup.cgroups)?;
     for (place, (mount, prepared)) in setup.spec.mounts.iter().zip(&mut setup.prepared).enumerate() {
         rootfs.mount(mount, prepared, &|tree| ask_for_owners(channel, place, tree))?;
     }
+    _step = step("init: devices");
     let fills_dev = rootfs.fills_dev();
     if fills_dev {
         rootfs.make_devices()?;
     }
     run_mount_hooks(&setup, channel)?;
+    _step = step("init: change root");
     let proc = proc::Proc::open(&setup)?;
     rootfs.enter(setup.entrance)?;
     if fills_dev {
         rootfs.reopen_null()?;
     }
     rootfs.make_cwd(&setup.task.process.cwd)?;
+    _step = step("init: finish root");
     if let Some(console) = &setup.task.console {
         console::open(console, console::Place::NewContainer)?;
     }
@@ -156,10 +164,11 @@ fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infa
     become_program::set_umask(setup.task.process.user.umask);
     proc.write_sysctls(&setup.spec.linux.sysctl)?;
     proc.label(&setup.task)?;
+    _step = step("init: protect paths");
     rootfs.make_read_only()?;
     rootfs.mask()?;
     drop(rootfs);
-    drop(proc);
+    drop((_step, proc));
     let Setup { mut task, fifo, spec, id, bundle, join, prepared, joined, .. } = setup;
     drop((join, prepared, joined));
     task.drop_sockets();

@@ -55,7 +55,9 @@ pub(crate) struct Creation<'a> {
 
 /// Makes a container; in the foreground also waits for its end. Gives the exit status.
 pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
+    let mut _step = log::step("seal");
     super::seal()?;
+    _step = log::step("configuration");
     let connection = creation.connection.clone().absolute()?;
     let bundle = enter_bundle(creation.bundle.as_deref())?;
     let folder = Container::reserve(creation.root, &creation.id)?;
@@ -65,11 +67,13 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let process = crate::validate::process(spec.process.as_ref())?;
     connection.check(process.terminal)?;
 
+    _step = log::step("cgroup");
     let mut cgroups = open_cgroups(&creation, &spec)?;
     unfinished::note_cgroup(&folder, &spec.linux.cgroups_path)?;
     make_cgroups(&mut cgroups, &spec)?;
     undo.cgroups = Some(cgroups.clone());
 
+    _step = log::step("prepare");
     let config = RawValue::from_string(String::from_utf8_lossy(&text).into_owned());
     let config =
         config.map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source })?;
@@ -99,7 +103,9 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         task,
         fifo: creation.waits.then(|| make_fifo(&folder)).transpose()?,
     };
+    _step = log::step("clone");
     let child = start(setup)?;
+    _step = log::step("wait for the container to be made");
     log::debug(&format!("nsexec container setup: first process is {}", child.pid.as_raw_nonzero()));
     undo.child = Some(child.handle.as_fd().try_clone_to_owned().map_err(LaunchError::call("dup the pidfd"))?);
     prepare_child(&child, &spec)?;
@@ -111,6 +117,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     if let Some(undone) = &mut undo.cgroups {
         undone.settle();
     }
+    _step = log::step("finish");
     log::debug("init: closing the pipe to signal completion");
     connection.write_pid(child.pid.as_raw_nonzero().get())?;
     let container = Container::new(folder, state, cgroups.clone());
@@ -121,7 +128,9 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     if connection.detach {
         return Ok(0);
     }
+    _step = log::step("run");
     let status = foreground.wait(&child, terminal)?;
+    _step = log::step("delete");
     if !creation.keep
         && let Err(error) = container.destroy()
     {

@@ -33,7 +33,9 @@ pub(crate) struct Execution<'a> {
 
 /// Runs a process in a container; in the foreground also waits for its end. Gives the exit status.
 pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
+    let mut _step = crate::log::step("seal");
     super::seal()?;
+    _step = crate::log::step("prepare");
     let Execution { container, spec, process, connection, .. } = &execution;
     connection.check(process.terminal)?;
     let pid = container.init().ok_or(ContainerError::NotRunning)?;
@@ -57,6 +59,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     let (initial, last) = affinity(process)?;
     if let Some(cpus) = &initial {
         // The child inherits it until it is in the container's cgroup.
+        crate::log::debug(&format!("nsexec: affinity: {:#x}", cpus.first().copied().unwrap_or_default()));
         dhow_linux::sched::set_affinity(0, cpus)
             .map_err(LaunchError::call("error setting initial CPU affinity"))?;
     }
@@ -74,8 +77,10 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         affinity: last.or(initial),
         task,
     };
+    _step = crate::log::step("clone");
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
     crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
+    _step = crate::log::step("wait for the process to be made");
     let mut partner = Executor { execution: &execution, child: &child };
     let dialogue =
         Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
@@ -88,6 +93,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     if connection.detach {
         return Ok(0);
     }
+    _step = crate::log::step("run");
     foreground.wait(&child, terminal)
 }
 

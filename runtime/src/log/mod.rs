@@ -83,6 +83,11 @@ pub(crate) fn debug(message: &str) {
     }
 }
 
+/// Times a step until the result is dropped (`--trace`).
+pub(crate) fn step(name: &str) -> dhow_linux::trace::Span {
+    dhow_linux::trace::span("runtime", name)
+}
+
 /// Writes one line. A log that cannot be written is no reason to fail a container.
 pub(crate) fn write(level: Level, message: &str) {
     let now = time::now();

@@ -79,20 +79,16 @@ impl<'a> Rootfs<'a> {
         cgroups: &'a crate::cgroup::Manager,
     ) -> Result<Self, RootfsError> {
         let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if !spec.has(NamespaceKind::Mount) {
-            let root = rustix::fs::open(path, folder, Mode::empty())
-                .map_err(RootfsError::path("open rootfs", &path.to_string_lossy()))?;
-            return Ok(Self { spec, path: path.to_owned(), root, late_read_only: Vec::new(), cgroups });
-        }
-        let top = rustix::fs::open("/", folder, Mode::empty()).map_err(RootfsError::step("open /"))?;
-        let default = (u64::from(MountPropagationFlags::DOWNSTREAM.bits()), Depth::Tree);
-        let (flags, depth) = propagation(&spec.linux.rootfs_propagation).unwrap_or(default);
-        change_propagation(top.as_fd(), flags, depth)
-            .map_err(RootfsError::step("change the propagation of /"))?;
-        if flags & u64::from(MountPropagationFlags::SHARED.bits() | MountPropagationFlags::PRIVATE.bits())
-            != 0
-        {
-            isolate_parent(path, flags)?;
+        if spec.has(NamespaceKind::Mount) {
+            let top = rustix::fs::open("/", folder, Mode::empty()).map_err(RootfsError::step("open /"))?;
+            let default = (u64::from(MountPropagationFlags::DOWNSTREAM.bits()), Depth::Tree);
+            let (flags, depth) = propagation(&spec.linux.rootfs_propagation).unwrap_or(default);
+            change_propagation(top.as_fd(), flags, depth)
+                .map_err(RootfsError::step("change the propagation of /"))?;
+            let kept = MountPropagationFlags::SHARED.bits() | MountPropagationFlags::PRIVATE.bits();
+            if flags & u64::from(kept) != 0 {
+                isolate_parent(path, flags)?;
+            }
         }
         let below = rustix::fs::open(path, folder, Mode::empty())
             .map_err(RootfsError::path("open rootfs", &path.to_string_lossy()))?;

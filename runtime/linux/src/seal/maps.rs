@@ -1,7 +1,7 @@
 //! Where the running program is in memory.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 
@@ -18,11 +18,18 @@ pub(super) struct Region {
 /// All private mappings of `file` in this process.
 pub(super) fn regions(file: &File) -> io::Result<Vec<Region>> {
     let inode = file.metadata()?.ino();
-    let table = std::fs::read_to_string("/proc/self/maps")?;
+    let table = read("/proc/self/maps")?;
     // The device in the table may be another than that of stat (btrfs, overlay): the path must match as well.
     let path = std::fs::read_link("/proc/self/exe")?;
     let path = path.to_string_lossy();
     Ok(table.lines().filter_map(|line| parse(line, inode, &path)).collect())
+}
+
+/// A small file of `/proc`, whose size nobody knows beforehand.
+fn read(path: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(16 << 10);
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// `start-end perms offset dev inode   path`.
@@ -77,7 +84,7 @@ pub(super) fn writable_ranges() -> io::Result<Vec<Range<usize>>> {
 
 /// start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start, env_end.
 pub(super) fn addresses() -> io::Result<[u64; 11]> {
-    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let text = read("/proc/self/stat")?;
     // SAFETY: brk(0) fails on purpose and answers the current end.
     let brk = unsafe { libc::syscall(libc::SYS_brk, 0) };
     parse_addresses(&text, brk.cast_unsigned()).ok_or_else(|| io::ErrorKind::InvalidData.into())
