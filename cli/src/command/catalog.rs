@@ -1,10 +1,11 @@
 //! Every command, and the groups they are in.
 
-use super::{Entry, builder, container, context, image, network, registry, system, volume};
+use super::{Entry, builder, checkpoint, container, context, image, network, registry, system, volume};
 
 /// The groups: their name and what they hold.
 pub(super) const GROUPS: &[(&str, &str)] = &[
     ("builder", "Manage builds"),
+    ("checkpoint", "Manage checkpoints"),
     ("container", "Manage containers"),
     ("context", "Manage contexts"),
     ("image", "Manage images"),
@@ -68,6 +69,12 @@ pub(super) static CATALOG: &[Entry] = &[
     Entry::new::<registry::login::Login>(&["login"]),
     Entry::new::<registry::logout::Logout>(&["logout"]),
     Entry::new::<registry::search::Search>(&["search"]),
+    Entry::new::<checkpoint::create::Create>(&["checkpoint create"]),
+    Entry::new::<checkpoint::list::List>(&["checkpoint ls", "checkpoint list"]),
+    Entry::new::<checkpoint::rm::Rm>(&["checkpoint rm", "checkpoint remove"]),
+    Entry::new::<volume::update::Update>(&["volume update"]),
+    Entry::new::<context::export::Export>(&["context export"]),
+    Entry::new::<context::import::Import>(&["context import"]),
     Entry::new::<context::create::Create>(&["context create"]),
     Entry::new::<context::inspect::Inspect>(&["context inspect"]),
     Entry::new::<context::list::List>(&["context ls", "context list"]),

@@ -10,6 +10,7 @@ mod prune;
 mod upload;
 
 pub(crate) mod builder;
+pub(crate) mod checkpoint;
 pub(crate) mod container;
 pub(crate) mod context;
 pub(crate) mod image;

@@ -126,9 +126,8 @@ impl Invocation<'_> {
     /// Reads the arguments.
     pub(super) fn parse(&self, arguments: &[OsString]) -> Result<Parsed, Failure> {
         let mut command = command(self.entry);
-        // A command whose first argument is another program's command line takes its own flags
-        // only before that.
-        let asked = |argument: &OsString| argument == "--help";
+        let letter = command.get_arguments().any(|arg| arg.get_id() == HELP && arg.get_short().is_some());
+        let asked = |argument: &OsString| argument == "--help" || letter && argument == "-h";
         let matches = match command.try_get_matches_from_mut(prefixed(self.program, arguments)) {
             Ok(matches) if matches.get_flag(HELP) => return Ok(Parsed::Help),
             Ok(matches) => match swallowed(&command, &matches) {
@@ -136,21 +135,18 @@ impl Invocation<'_> {
                 None => matches,
             },
             Err(error)
-                if arguments.first().is_some_and(asked)
-                    && error.kind() == ErrorKind::MissingRequiredArgument =>
+                if error.kind() == ErrorKind::MissingRequiredArgument && arguments.iter().any(asked) =>
             {
                 return Ok(Parsed::Help);
             }
-            Err(error) => return Err(self.error(&error, arguments, &command)),
+            Err(error) => return Err(self.error(&error, &command)),
         };
         Ok(Parsed::Arguments(matches))
     }
 
-    fn error(&self, error: &clap::Error, arguments: &[OsString], command: &clap::Command) -> Failure {
+    fn error(&self, error: &clap::Error, command: &clap::Command) -> Failure {
         let (least, most) = bounds(command);
         let Self { program, path, entry } = self;
-        let help =
-            arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--help");
         let usage = entry.usage(program, path);
         let positional = match error.kind() {
             ErrorKind::MissingRequiredArgument | ErrorKind::TooManyValues | ErrorKind::TooFewValues => true,
@@ -160,7 +156,7 @@ impl Invocation<'_> {
             }
             _ => false,
         };
-        if positional && !help {
+        if positional {
             let plural = |number: usize| if number == 1 { "argument" } else { "arguments" };
             let wants = match (least, most) {
                 (0, Some(0)) => "accepts no arguments".to_owned(),

@@ -40,7 +40,8 @@ pub(crate) async fn show(
         if let Some(error) = reported(&message) {
             return Err(error.into());
         }
-        screen.show(&message)?;
+        let text = screen.render(&message);
+        screen.write(&text)?;
     }
     Ok(())
 }
@@ -93,7 +94,8 @@ impl Screen {
         Self { sink, terminal, columns, lines: HashMap::new() }
     }
 
-    fn show(&mut self, message: &Value) -> Result<(), Failure> {
+    /// What the message adds to the screen.
+    fn render(&mut self, message: &Value) -> String {
         let mut out = String::new();
         let id = text(message, "id");
         let detail = message.get("progressDetail").filter(|detail| detail.is_object());
@@ -115,7 +117,7 @@ impl Screen {
         if self.terminal && below > 0 {
             out.push_str(&format!("\x1b[{below}B"));
         }
-        self.write(&out)
+        out
     }
 
     fn line(&self, message: &Value, id: &str, detail: Option<&Value>, out: &mut String) {
@@ -181,7 +183,42 @@ fn bar(current: i64, total: i64, detail: Option<&Value>, columns: u32) -> String
 
 #[cfg(test)]
 mod tests {
-    use super::bar;
+    use serde_json::{Value, json};
+
+    use super::{Screen, Sink, bar};
+    use std::collections::HashMap;
+
+    fn screen(terminal: bool, messages: &[Value]) -> String {
+        let mut screen = Screen { sink: Sink::Nowhere, terminal, columns: 80, lines: HashMap::new() };
+        messages.iter().map(|message| screen.render(message)).collect()
+    }
+
+    #[test]
+    fn layers_keep_their_lines() {
+        let layer = |id: &str, status: &str, current: i64, total: i64| {
+            let detail = if total == 0 { json!({}) } else { json!({"current": current, "total": total}) };
+            json!({"id": id, "status": status, "progressDetail": detail})
+        };
+        let messages = [
+            json!({"id": "1", "status": "Pulling from bb"}),
+            layer("a", "Pulling fs layer", 0, 0),
+            layer("b", "Pulling fs layer", 0, 0),
+            layer("a", "Downloading", 500, 1000),
+            json!({"status": "Digest: x"}),
+        ];
+        assert_eq!(
+            screen(true, &messages),
+            "1: Pulling from bb\n\
+             \n\x1b[1A\x1b[2K\ra: Pulling fs layer \r\x1b[1B\
+             \n\x1b[1A\x1b[2K\rb: Pulling fs layer \r\x1b[1B\
+             \x1b[2A\x1b[2K\ra: Downloading     500B/1kB\r\x1b[2B\
+             Digest: x\n"
+        );
+        assert_eq!(
+            screen(false, &messages),
+            "1: Pulling from bb\na: Pulling fs layer\nb: Pulling fs layer\nDigest: x\n"
+        );
+    }
 
     #[test]
     fn bars() {

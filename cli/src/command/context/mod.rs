@@ -1,6 +1,8 @@
 //! `context …`: named daemons.
 
 pub(crate) mod create;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod rm;

@@ -5,6 +5,7 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod prune;
 pub(crate) mod rm;
+pub(crate) mod update;
 
 use crate::client::query::escape_path;
 
