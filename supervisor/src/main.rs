@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, reason = "the services that use the rest are not wired yet")]
 
 mod blocking;
+mod command;
 mod container;
 mod content;
 mod diff;
@@ -26,6 +27,7 @@ mod supervisor;
 mod task;
 mod transfer;
 mod ttrpc;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,18 +38,20 @@ use clap::Parser;
 use options::Options;
 use supervisor::Deps;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
+/// How often the metadata is copied aside.
+const BACK_UP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long open requests may take after we were told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::from(options.log_level))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
-    match run(&options) {
+    log(options.log_level);
+    match command::run(&options).unwrap_or_else(|| serve(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -56,7 +60,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> anyhow::Result<()> {
+/// Logs to stderr: our own words from `level` on, those of libraries only when someone must act or reads everything.
+fn log(level: options::Level) {
+    let libraries = if level == options::Level::Trace { tracing::Level::TRACE } else { tracing::Level::WARN };
+    let ours = tracing::Level::from(level);
+    let targets =
+        Targets::new().with_default(libraries.min(ours)).with_target(env!("CARGO_CRATE_NAME"), ours);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+}
+
+fn serve(options: &Options) -> anyhow::Result<()> {
     // Two threads answer, a few may block: each costs memory while it lives.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -80,6 +94,7 @@ async fn supervise(options: &Options) -> anyhow::Result<()> {
     tokio::spawn(ttrpc::serve(events, move |envelope| tasks.forward(envelope)));
     recovery.run().await;
     let listener = server::listen(&options.address)?;
+    tokio::spawn(back_up(deps.clone()));
     tracing::info!(address = %options.address.display(), root = %deps.root.display(), "serving");
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut stopped = stopping.clone();
@@ -100,6 +115,16 @@ async fn supervise(options: &Options) -> anyhow::Result<()> {
     }
     drop(std::fs::remove_file(&options.address));
     drop(std::fs::remove_file(deps.tasks.ttrpc_address()));
+    deps.back_up().await;
     deps.metadata.close().await;
     Ok(())
+}
+
+/// Copies the metadata aside now and then, for `repair`.
+async fn back_up(deps: Arc<Deps>) {
+    let mut ticks = tokio::time::interval(BACK_UP_EVERY);
+    loop {
+        ticks.tick().await;
+        deps.back_up().await;
+    }
 }

@@ -20,6 +20,38 @@ pub(crate) struct Options {
     /// Least level to log: trace, debug, info, warn, error
     #[arg(long, short, default_value = "info", value_name = "LEVEL")]
     pub(crate) log_level: Level,
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What can be done instead of serving.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Check everything below --root against its records; for a supervisor that is stopped
+    Verify,
+    /// Make the records below --root true again; for a supervisor that is stopped
+    Repair,
+    /// Ask the supervisor at --address about garbage collection
+    #[command(subcommand)]
+    Gc(Gc),
+}
+
+/// Questions about garbage collection.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Gc {
+    /// Show what keeps an object: the way to it from a root
+    Why {
+        /// Namespace of the object
+        #[arg(long, short, default_value = dhow_proto::namespace::DEFAULT)]
+        namespace: String,
+        /// Kind of the object: image, content, snapshot, container, ingest, lease
+        kind: String,
+        /// Its name; of a snapshot SNAPSHOTTER/KEY
+        name: String,
+    },
+    /// Show what was deleted lately, and when
+    Log,
 }
 
 /// A level of the log.

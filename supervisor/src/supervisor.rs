@@ -1,6 +1,6 @@
 //! The parts of the supervisor, opened in order: what every service works on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dhow_linux::file::Lock;
@@ -14,6 +14,13 @@ use crate::options::Options;
 use crate::snapshot::Snapshotters;
 use crate::transfer::Transfers;
 use crate::{container, content, image, lease, metadata, namespace, task};
+
+/// The metadata store, below the root.
+pub(crate) const METADATA: &str = "metadata.redb";
+/// The last copy of the metadata, below the root.
+pub(crate) const BACKUP: &str = "metadata.backup";
+/// The journal of the metadata, below the state.
+pub(crate) const JOURNAL: &str = "metadata.journal";
 
 /// Everything that a service may need, made once.
 #[derive(Debug)]
@@ -46,17 +53,9 @@ pub(crate) struct Deps {
 impl Deps {
     /// Opens everything below the directories of `options`. Must be called on the asynchronous runtime.
     pub(crate) fn open(options: &Options) -> anyhow::Result<Self> {
-        for folder in [&options.root, &options.state] {
-            std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-        }
-        let root =
-            options.root.canonicalize().with_context(|| format!("resolve {}", options.root.display()))?;
-        let state =
-            options.state.canonicalize().with_context(|| format!("resolve {}", options.state.display()))?;
-        let lock = Lock::try_take(&root.join("lock"))?.with_context(|| {
-            format!("another dhow-supervisor uses {}: stop it, or give --root", root.display())
-        })?;
-        let metadata = metadata::Store::open(&root.join("metadata.redb"), &state.join("metadata.journal"))?;
+        let (root, state) = (directory(&options.root)?, directory(&options.state)?);
+        let lock = lock(&root)?;
+        let metadata = metadata::Store::open(&root.join(METADATA), &state.join(JOURNAL))?;
         let events = Exchange::default();
         let (collector, requests) = Trigger::new();
         let content = content::Store::open(&root, metadata.clone(), events.clone(), collector.clone())?;
@@ -89,6 +88,13 @@ impl Deps {
         })
     }
 
+    /// Copies the metadata aside, for `repair`.
+    pub(crate) async fn back_up(&self) {
+        if let Err(error) = self.metadata.back_up(self.root.join(BACKUP)).await {
+            tracing::warn!(error = %chain(&error), "cannot back the metadata up");
+        }
+    }
+
     /// Deletes what a crash may have left on disk.
     pub(crate) async fn sweep(&self) {
         if let Err(error) = self.content.sweep().await {
@@ -101,4 +107,16 @@ impl Deps {
         }
         self.collector.pull();
     }
+}
+
+/// Makes a directory that may be there, and resolves its path: it goes into mounts and bundles.
+pub(crate) fn directory(path: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(path).with_context(|| format!("create {}", path.display()))?;
+    path.canonicalize().with_context(|| format!("resolve {}", path.display()))
+}
+
+/// Takes the lock that keeps a second supervisor off `root`.
+pub(crate) fn lock(root: &Path) -> anyhow::Result<Lock> {
+    Lock::try_take(&root.join("lock"))?
+        .with_context(|| format!("another dhow-supervisor uses {}: stop it, or give --root", root.display()))
 }

@@ -26,7 +26,7 @@ const CLIENTS: usize = 8;
 const ROUNDS: usize = 4;
 
 /// What was answered, and must be there after any crash.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Promised {
     containers: BTreeSet<String>,
     snapshots: BTreeSet<String>,
@@ -156,7 +156,7 @@ fn what_was_answered_survives_and_the_rest_is_collected() {
         supervisor.launch();
         block_on(async {
             let client = Client::connect(&supervisor.socket()).await;
-            let promised = promised.lock().expect("lock");
+            let promised = promised.lock().expect("lock").clone();
             assert!(!promised.blobs.is_empty());
             check(&client, &promised).await;
         });

@@ -15,7 +15,7 @@ use crate::content::{self, BLOBS, Digest, HOLDERS, INGESTS};
 use crate::event::Exchange;
 use crate::image::IMAGES;
 use crate::lease::{LEASED, LEASES};
-use crate::metadata::{self, Durability, StoreError, Transaction, View, Watch};
+use crate::metadata::{self, Durability, Snapshot, StoreError, Transaction, View, Watch};
 use crate::snapshot::{self, SNAPSHOTS, Snapshotters};
 
 /// How long to wait for more deletions after the first.
@@ -262,6 +262,11 @@ impl Collector {
         }
         self.content.discard(&ingests).await?;
         Ok(self.content.settle(&digests).await?)
+    }
+
+    /// The newest state of the store.
+    pub(super) fn view(&self) -> Result<Snapshot, StoreError> {
+        self.metadata.read()
     }
 
     /// The way from a root to `node`, root first; `None` when nothing keeps it.

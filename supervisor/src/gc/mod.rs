@@ -25,6 +25,7 @@ mod history;
 pub(crate) mod label;
 mod mark;
 mod node;
+mod question;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub(crate) use collector::Collector;
 use dhow_proto::error::Kind;
 pub(crate) use history::{COLLECTED, Collected};
 pub(crate) use node::{Node, Subject};
+pub(crate) use question::{Answer, QUESTION_URL, Question, QuestionError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::content::ContentError;

@@ -8,6 +8,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,13 +18,17 @@ use prost::Message;
 use redb::Database;
 
 use super::transaction::Operation;
-use super::{Meta, OpenError, StoreError, TABLE};
+use super::{Meta, OpenError, StoreError, TABLE, View};
 
 /// A journal longer than this was not written by us.
 const LIMIT: u64 = 256 << 20;
 
+/// How many changes one entry of a copy has.
+const COPY_CHUNK: usize = 256;
+
+/// The changes of one commit.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Entry {
+pub(super) struct Entry {
     #[prost(string, tag = "1")]
     identity: String,
     #[prost(uint64, tag = "2")]
@@ -53,14 +58,7 @@ impl Journal {
     /// Adds a commit.
     pub(super) fn append(&mut self, sequence: u64, operations: &[Operation]) -> Result<(), PathError> {
         let entry = Entry { identity: self.identity.clone(), sequence, operations: operations.to_vec() };
-        let message = entry.encode_to_vec();
-        let length = u32::try_from(message.len())
-            .map_err(|_| PathError::at("append to", &self.path)(io::ErrorKind::FileTooLarge.into()))?;
-        let mut record = Vec::with_capacity(message.len() + 8);
-        record.extend(length.to_le_bytes());
-        record.extend(checksum(&message).to_le_bytes());
-        record.extend(&message);
-        self.file.write_all(&record).map_err(PathError::at("append to", &self.path))
+        self.file.write_all(&frame(&entry)).map_err(PathError::at("append to", &self.path))
     }
 
     /// Forgets all commits.
@@ -74,32 +72,54 @@ impl Journal {
 
 /// Applies the entries at `path` that the store of `meta` has not seen, and syncs them.
 pub(super) fn replay(database: &Database, path: &Path, meta: &Meta) -> Result<(), OpenError> {
-    let entries = load(path, meta).map_err(OpenError::Journal)?;
+    let newer = |entry: &Entry| entry.identity == meta.identity && entry.sequence > meta.sequence;
+    let entries = load(path, newer).map_err(OpenError::Journal)?;
     if entries.is_empty() {
         return Ok(());
     }
     tracing::info!(commits = entries.len(), "taking over commits from the metadata journal");
-    apply(database, &entries).map_err(|error| OpenError::Prepare {
+    apply(database, &entries).map(drop).map_err(|error| OpenError::Prepare {
         path: path.to_owned(),
         source: StoreError::Commit(Arc::new(error)),
     })
 }
 
-fn apply(database: &Database, entries: &[Entry]) -> Result<(), redb::Error> {
+/// Makes the changes of `entries`, and counts them.
+pub(super) fn apply(database: &Database, entries: &[Entry]) -> Result<usize, redb::Error> {
     let write = database.begin_write()?;
+    let mut count = 0;
     {
         let mut table = write.open_table(TABLE)?;
         for Operation { key, value } in entries.iter().flat_map(|entry| &entry.operations) {
+            count += 1;
             match value {
                 Some(value) => table.insert(key.as_slice(), value.as_slice())?,
                 None => table.remove(key.as_slice())?,
             };
         }
     }
-    Ok(write.commit()?)
+    write.commit()?;
+    Ok(count)
 }
 
-fn load(path: &Path, meta: &Meta) -> Result<Vec<Entry>, PathError> {
+/// Everything in `view`, as a journal of changes.
+pub(super) fn copy(view: &impl View, identity: &str) -> Result<Vec<u8>, StoreError> {
+    let mut copy = Vec::new();
+    let mut entry = Entry { identity: identity.to_owned(), sequence: 0, operations: Vec::new() };
+    view.scan(b"", &mut |key, value| {
+        entry.operations.push(Operation { key: key.to_owned(), value: Some(value.to_owned()) });
+        if entry.operations.len() == COPY_CHUNK {
+            copy.extend(frame(&entry));
+            entry.operations.clear();
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    copy.extend(frame(&entry));
+    Ok(copy)
+}
+
+/// The whole entries at `path` that `wanted` takes.
+pub(super) fn load(path: &Path, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, PathError> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(LIMIT).read_to_end(&mut bytes).map_err(PathError::at("read", path))?,
@@ -109,7 +129,7 @@ fn load(path: &Path, meta: &Meta) -> Result<Vec<Entry>, PathError> {
     let mut rest = bytes.as_slice();
     let mut entries = Vec::new();
     while let Some(entry) = take(&mut rest) {
-        if entry.identity == meta.identity && entry.sequence > meta.sequence {
+        if wanted(&entry) {
             entries.push(entry);
         }
     }
@@ -126,6 +146,17 @@ fn take(bytes: &mut &[u8]) -> Option<Entry> {
     }
     *bytes = rest;
     Entry::decode(message).ok()
+}
+
+fn frame(entry: &Entry) -> Vec<u8> {
+    let message = entry.encode_to_vec();
+    // No transaction has 4 GiB; if one had, its length would not be believed.
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    let mut frame = Vec::with_capacity(message.len() + 8);
+    frame.extend(length.to_le_bytes());
+    frame.extend(checksum(&message).to_le_bytes());
+    frame.extend(&message);
+    frame
 }
 
 fn checksum(message: &[u8]) -> u32 {

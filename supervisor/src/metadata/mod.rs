@@ -111,6 +111,30 @@ pub(crate) enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
+/// Why the metadata was not copied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackupError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    File(#[from] PathError),
+}
+
+/// Whether the file at `path` is a whole store: every page has its checksum.
+pub(crate) fn is_whole(path: &Path) -> Result<bool, redb::Error> {
+    let mut database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+    Ok(database.check_integrity()?)
+}
+
+/// Makes a store at `path`, which must not exist, of the copy at `backup`, if there is one; how many records it had.
+pub(crate) fn restore(path: &Path, backup: &Path) -> Result<usize, OpenError> {
+    let entries = journal::load(backup, |_| true).map_err(OpenError::Journal)?;
+    let failed =
+        |source: redb::Error| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
+    let database = Database::create(path).map_err(|error| failed(error.into()))?;
+    journal::apply(&database, &entries).map_err(failed)
+}
+
 /// The store; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Store(Arc<Inner>);
@@ -196,6 +220,16 @@ impl Store {
     /// Returns once everything committed so far is on the disk.
     pub(crate) async fn sync(&self) -> Result<(), StoreError> {
         self.0.writer.sync().await
+    }
+
+    /// Copies everything that is committed now to `path`, in the form of a journal.
+    pub(crate) async fn back_up(&self, path: PathBuf) -> Result<(), BackupError> {
+        let (view, identity) = (self.read()?, self.identity().to_owned());
+        crate::blocking::run(move || {
+            let copy = journal::copy(&view, &identity)?;
+            Ok(dhow_linux::file::replace(&path, &copy, 0o600, Durability::Disk)?)
+        })
+        .await
     }
 
     /// Begins to note the keys that are written, for [`Transaction::written`].

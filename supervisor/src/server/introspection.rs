@@ -66,12 +66,15 @@ impl Introspection for IntrospectionService {
         let PluginInfoRequest { r#type, id, options } = request.into_inner();
         let plugin = plugins(&self.0).into_iter().find(|plugin| plugin.r#type == r#type && plugin.id == id);
         let plugin = plugin.ok_or_else(|| Status::not_found(format!("plugin {type}.{id} not found")))?;
-        if options.is_some() {
-            return Err(Status::unimplemented(format!(
-                "plugin {type}.{id} takes no options: not implemented"
-            )));
-        }
-        Ok(Response::new(PluginInfoResponse { plugin: Some(plugin), extra: None }))
+        let extra = match (options, plugin.r#type.as_str()) {
+            (None, _) => None,
+            (Some(question), "io.containerd.gc.v1") => Some(self.0.gc.answer(&question).map_err(status)?),
+            (Some(_), _) => {
+                let text = format!("plugin {type}.{id} takes no options: not implemented");
+                return Err(Status::unimplemented(text));
+            }
+        };
+        Ok(Response::new(PluginInfoResponse { plugin: Some(plugin), extra }))
     }
 }
 
