@@ -21,7 +21,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let (root, state) = (directory(&options.root)?, directory(&options.state)?);
     let _lock = lock(&root)?;
     let path = root.join(METADATA);
-    if path.exists() && !metadata::is_whole(&path).unwrap_or(false) {
+    if path.exists() && !metadata::is_whole(&path) {
         rebuild(&path, &root.join(BACKUP))?;
     }
     let store = metadata::Store::open(&path, &state.join(JOURNAL))?;

@@ -12,7 +12,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let (root, state) = (directory(&options.root)?, directory(&options.state)?);
     let _lock = lock(&root)?;
     let path = root.join(METADATA);
-    if path.exists() && !metadata::is_whole(&path).unwrap_or(false) {
+    if path.exists() && !metadata::is_whole(&path) {
         bail!("{} is damaged: `dhow-supervisor repair` rebuilds it", path.display());
     }
     let store = metadata::Store::open(&path, &state.join(JOURNAL))?;

@@ -120,10 +120,17 @@ pub(crate) enum BackupError {
     File(#[from] PathError),
 }
 
+/// How a store is opened: every page is checked first, since the library trusts what it reads later. A store has a few
+/// megabytes, and this reads them once.
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
 /// Whether the file at `path` is a whole store: every page has its checksum.
-pub(crate) fn is_whole(path: &Path) -> Result<bool, redb::Error> {
-    let mut database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
-    Ok(database.check_integrity()?)
+pub(crate) fn is_whole(path: &Path) -> bool {
+    builder().open(path).is_ok()
 }
 
 /// Makes a store at `path`, which must not exist, of the copy at `backup`, if there is one; how many records it had.
@@ -131,7 +138,7 @@ pub(crate) fn restore(path: &Path, backup: &Path) -> Result<usize, OpenError> {
     let entries = journal::load(backup, |_| true).map_err(OpenError::Journal)?;
     let failed =
         |source: redb::Error| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
-    let database = Database::create(path).map_err(|error| failed(error.into()))?;
+    let database = builder().create(path).map_err(|error| failed(error.into()))?;
     journal::apply(&database, &entries).map_err(failed)
 }
 
@@ -164,10 +171,7 @@ impl Store {
     pub(crate) fn open(path: &Path, journal: &Path) -> Result<Self, OpenError> {
         let refuse =
             |source: redb::Error| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(path)
-            .map_err(|error| refuse(error.into()))?;
+        let database = builder().create(path).map_err(|error| refuse(error.into()))?;
         let meta = migration::migrate(&database, path)?;
         journal::replay(&database, journal, &meta)?;
         let database = Arc::new(database);
