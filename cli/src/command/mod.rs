@@ -6,6 +6,7 @@ mod download;
 mod help;
 mod inspect;
 mod parse;
+mod plugin;
 mod prune;
 mod upload;
 
@@ -103,11 +104,16 @@ pub(crate) async fn main(arguments: Vec<OsString>) -> Result<(), Failure> {
             system::build()
         ));
     }
-    dispatch(program, options, &words).await
+    dispatch(program, options, &words, arguments.get(1..).unwrap_or_default()).await
 }
 
 /// Finds the command that `words` begin with and runs it.
-async fn dispatch(program: &'static str, options: GlobalOptions, words: &[OsString]) -> Result<(), Failure> {
+async fn dispatch(
+    program: &'static str,
+    options: GlobalOptions,
+    words: &[OsString],
+    all: &[OsString],
+) -> Result<(), Failure> {
     let word = |index: usize| words.get(index).and_then(|word| word.to_str()).unwrap_or("");
     if word(0) == "help" {
         return output::put(&help_for(program, &words[1..])?);
@@ -124,6 +130,12 @@ async fn dispatch(program: &'static str, options: GlobalOptions, words: &[OsStri
         };
     }
     let group = GROUPS.iter().find(|(name, _)| *name == word(0));
+    if group.is_none() && !words.is_empty() {
+        let session = Session::new(program, options);
+        if let Some(path) = plugin::find(&session, word(0)) {
+            return Err(plugin::become_plugin(&session, &path, all));
+        }
+    }
     match (words.len(), group) {
         (0, _) => output::put(&help::root(program)),
         (1, Some((name, about))) => output::put(&help::group(program, name, about)),

@@ -43,6 +43,8 @@ pub(crate) struct Document {
     pub(crate) current_context: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) proxies: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cli_plugins_extra_dirs: Vec<String>,
     /// Keys of others.
     #[serde(flatten)]
     rest: BTreeMap<String, serde_json::Value>,
