@@ -36,6 +36,18 @@ fn a_container_waits_for_start_and_keeps_its_state_until_deleted() {
     assert_ne!(runtime.call(&["state", &id]).code, 0);
 }
 
+/// The first process of a PID namespace is not killed by what it does not handle; a waiting one must be all the same.
+#[test]
+fn a_created_container_ends_when_it_is_asked_to() {
+    let runtime = Runtime::new();
+    let id = runtime.id("asked");
+    runtime.create(&id, &runtime.bundle("asked", "sleep 1000"));
+    runtime.call(&["kill", &id, "TERM"]).ok();
+    runtime.wait_for(&id, "stopped");
+    assert_ne!(runtime.call(&["start", &id]).code, 0);
+    runtime.call(&["delete", &id]).ok();
+}
+
 #[test]
 fn pause_stops_the_clock_of_a_container() {
     let runtime = Runtime::new();

@@ -28,6 +28,24 @@ pub fn unblock_all() -> io::Result<()> {
     SigSet::empty().thread_set_mask().map_err(io::Error::from)
 }
 
+/// Makes the usual requests to end (TERM, INT, HUP, QUIT) end the process also where it is the first of its PID
+/// namespace: the kernel keeps a first process from dying of what it does not handle. An exec takes this back.
+pub fn end_on_request() {
+    extern "C" fn end(number: libc::c_int) {
+        // SAFETY: _exit is async-signal-safe and does not return.
+        unsafe { libc::_exit(128 + number) }
+    }
+    for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+        // SAFETY: the handler makes one async-signal-safe call. What the caller has chosen to ignore stays ignored.
+        unsafe {
+            let before = libc::signal(number, end as *const () as libc::sighandler_t);
+            if before != libc::SIG_DFL {
+                libc::signal(number, before);
+            }
+        }
+    }
+}
+
 /// Lets a write to a closed pipe answer `EPIPE` instead of ending the process.
 pub(crate) fn ignore_broken_pipe() {
     // SAFETY: SIG_IGN is not a handler: no code of ours runs in signal context.

@@ -16,6 +16,7 @@ use crate::spec::{NamespaceKind, Spec};
 /// Waits for the parent when it has something to do first, and leaves the caller's session.
 pub(super) fn start(channel: &Channel, waits: bool) -> Result<(), InitError> {
     dhow_linux::signal::unblock_all().map_err(InitError::step("unblock signals"))?;
+    dhow_linux::signal::end_on_request();
     // Modes are given in full wherever something is made.
     rustix::process::umask(rustix::fs::Mode::empty());
     if waits {
