@@ -101,7 +101,6 @@ pub(crate) fn foreground(stack: &Stack) {
     dhow(stack, &["run", "--rm", "busybox", "sh", "-c", "exit 7"], 7);
     dhow(stack, &["run", "--rm", "busybox", "/etc/passwd"], 126);
     dhow(stack, &["run", "--rm", "busybox", "/no/such/program"], 127);
-    dhow(stack, &["run", "--rm", "busybox", "sh", "-c", "kill -9 $$"], 137);
 }
 
 /// A container in the background: ps, logs, exec, stop, rm.
@@ -148,6 +147,7 @@ pub(crate) fn limits(stack: &Stack) {
     screen::title("Limits, seen from inside");
     let script = "echo memory $(cat /sys/fs/cgroup/memory/memory.limit_in_bytes), processes $(cat /sys/fs/cgroup/pids/pids.max)";
     dhow(stack, &["run", "--rm", "-m", "64m", "--pids-limit", "20", "busybox", "sh", "-c", script], 0);
+    screen::note("a process that eats more is killed by the kernel:");
     dhow(stack, &["run", "--rm", "-m", "16m", "busybox", "tail", "/dev/zero"], 137);
 }
 

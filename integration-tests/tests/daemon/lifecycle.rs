@@ -12,7 +12,10 @@ fn exit_codes_say_what_happened() {
     assert!(denied.stderr.contains("permission denied"), "{}", denied.stderr);
     let missing = stack.dhow(&["run", "--rm", "busybox", "/no/such"]).exits(127);
     assert!(missing.stderr.contains("no such file or directory"), "{}", missing.stderr);
-    stack.dhow(&["run", "--rm", "busybox", "sh", "-c", "kill -9 $$"]).exits(137);
+    stack.dhow(&["run", "-d", "--name", "victim", "busybox", "sleep", "1000"]).ok();
+    stack.dhow(&["kill", "victim"]).ok();
+    assert_eq!(stack.dhow(&["wait", "victim"]).ok(), "137");
+    stack.dhow(&["rm", "victim"]).ok();
     stack.dhow(&["run", "--rm", "--name", "-bad-", "busybox"]).exits(125);
     assert_eq!(stack.dhow(&["ps", "-aq"]).ok(), "", "nothing is left of any");
 }

@@ -18,8 +18,11 @@ fn a_shell_talks_to_a_person() {
 fn detaching_leaves_it_running_and_attaching_finds_it() {
     let stack = Stack::with_busybox();
     let mut terminal = Terminal::start(&stack.command("dhow", &["run", "-it", "--name", "shell", "busybox"]));
+    // Only once the shell asks is our side of the terminal raw, so that keys arrive as they are.
+    terminal.expect("/ # ");
     terminal.type_text("mark=42\r");
     terminal.expect("mark=42");
+    terminal.expect("/ # ");
     terminal.type_text("\x10\x11");
     assert_eq!(terminal.finish().0, 0, "ctrl-p ctrl-q detaches");
     assert_eq!(stack.inspect("shell", "{{.State.Status}}"), "running");
