@@ -6,6 +6,7 @@
 
 mod blocking;
 mod command;
+mod config;
 mod container;
 mod content;
 mod diff;
@@ -34,8 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
-use options::Options;
+use options::{Level, Options};
 use supervisor::Deps;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::Layer;
@@ -49,8 +49,18 @@ const BACK_UP_EVERY: Duration = Duration::from_secs(60 * 60);
 const GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::load() {
+        Ok(options) => options,
+        Err(error) => {
+            log(Level::Info);
+            tracing::error!("{}", dhow_proto::error::chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
     log(options.log_level);
+    for key in &options.unknown {
+        tracing::warn!(key, "the configuration has a key that means nothing here");
+    }
     match command::run(&options).unwrap_or_else(|| serve(&options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -61,8 +71,8 @@ fn main() -> ExitCode {
 }
 
 /// Logs to stderr: our own words from `level` on, those of libraries only when someone must act or reads everything.
-fn log(level: options::Level) {
-    let libraries = if level == options::Level::Trace { tracing::Level::TRACE } else { tracing::Level::WARN };
+fn log(level: Level) {
+    let libraries = if level == Level::Trace { tracing::Level::TRACE } else { tracing::Level::WARN };
     let ours = tracing::Level::from(level);
     let targets =
         Targets::new().with_default(libraries.min(ours)).with_target(env!("CARGO_CRATE_NAME"), ours);

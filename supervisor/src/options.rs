@@ -4,25 +4,70 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::config::{self, ConfigError};
+
 /// Content, snapshots, images, containers and tasks behind containerd's API.
 #[derive(Debug, Parser)]
 #[command(name = "dhow-supervisor", version, disable_help_subcommand = true)]
-pub(crate) struct Options {
-    /// Directory of what must survive a reboot
-    #[arg(long, default_value = "/var/lib/dhow/supervisor", value_name = "DIRECTORY")]
-    pub(crate) root: PathBuf,
-    /// Directory of what ends with the boot
-    #[arg(long, default_value = "/run/dhow/supervisor", value_name = "DIRECTORY")]
-    pub(crate) state: PathBuf,
+struct Flags {
+    /// Directory of what must survive a reboot [default: /var/lib/dhow/supervisor]
+    #[arg(long, value_name = "DIRECTORY")]
+    root: Option<PathBuf>,
+    /// Directory of what ends with the boot [default: /run/dhow/supervisor]
+    #[arg(long, value_name = "DIRECTORY")]
+    state: Option<PathBuf>,
     /// Socket to serve gRPC on; shims reach us at the same path with `.ttrpc` after it
-    #[arg(long, short, default_value = "/run/dhow/supervisor.sock", value_name = "SOCKET")]
-    pub(crate) address: PathBuf,
-    /// Least level to log: trace, debug, info, warn, error
-    #[arg(long, short, default_value = "info", value_name = "LEVEL")]
-    pub(crate) log_level: Level,
+    /// [default: /run/dhow/supervisor.sock]
+    #[arg(long, short, value_name = "SOCKET")]
+    address: Option<PathBuf>,
+    /// containerd's configuration file; flags win over it
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Least level to log [default: info]
+    #[arg(long, short, value_name = "LEVEL")]
+    log_level: Option<Level>,
     /// What to do instead of serving
     #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What the command line and the configuration file say together.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Directory of what must survive a reboot.
+    pub(crate) root: PathBuf,
+    /// Directory of what ends with the boot.
+    pub(crate) state: PathBuf,
+    /// Socket to serve gRPC on.
+    pub(crate) address: PathBuf,
+    /// Least level to log.
+    pub(crate) log_level: Level,
+    /// What to do instead of serving.
     pub(crate) command: Option<Command>,
+    /// Keys of the configuration file that mean nothing here.
+    pub(crate) unknown: Vec<String>,
+}
+
+impl Options {
+    /// Reads the command line, and the file that it names. Ends the process on `--help` and on wrong flags.
+    pub(crate) fn load() -> Result<Self, ConfigError> {
+        Self::resolve(Flags::parse())
+    }
+
+    fn resolve(flags: Flags) -> Result<Self, ConfigError> {
+        let file = flags.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+        let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default: &str| {
+            flag.or(file).unwrap_or_else(|| default.into())
+        };
+        Ok(Self {
+            root: path(flags.root, file.root, "/var/lib/dhow/supervisor"),
+            state: path(flags.state, file.state, "/run/dhow/supervisor"),
+            address: path(flags.address, file.address, "/run/dhow/supervisor.sock"),
+            log_level: flags.log_level.or(file.log_level).unwrap_or(Level::Info),
+            command: flags.command,
+            unknown: file.unknown,
+        })
+    }
 }
 
 /// What can be done instead of serving.
@@ -85,11 +130,24 @@ mod tests {
     #[test]
     fn containerd_flags_are_taken_and_unknown_ones_refused() {
         let line = "dhow-supervisor --root /r --state=/s -a /a.sock -l debug";
-        let options = Options::try_parse_from(line.split(' ')).expect("containerd's flags");
+        let flags = Flags::try_parse_from(line.split(' ')).expect("containerd's flags");
+        let options = Options::resolve(flags).expect("no file");
         assert_eq!(options.root, PathBuf::from("/r"));
         assert_eq!(options.address, PathBuf::from("/a.sock"));
         assert_eq!(options.log_level, Level::Debug);
-        let error = Options::try_parse_from(["dhow-supervisor", "--wrong"]).expect_err("unknown");
+        let error = Flags::try_parse_from(["dhow-supervisor", "--wrong"]).expect_err("unknown");
         assert!(error.to_string().contains("--wrong"), "{error}");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "root = '/file'\nstate = '/state'\noom_score = 1").expect("write");
+        let path = path.to_str().expect("UTF-8");
+        let flags = Flags::try_parse_from(["dhow-supervisor", "--config", path, "--root", "/flag"]);
+        let options = Options::resolve(flags.expect("flags")).expect("file");
+        assert_eq!((options.root, options.state), ("/flag".into(), "/state".into()));
+        assert_eq!(options.unknown, ["oom_score"]);
     }
 }
