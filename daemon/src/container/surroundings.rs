@@ -104,7 +104,7 @@ fn mounts(daemon: &Daemon, record: &Record) -> Result<Vec<MountPlan>, VolumeErro
     for point in record.mounts.iter().filter(|point| point.kind == "volume") {
         daemon.volumes.activate(&point.name)?;
     }
-    Ok(plan::plans(&record.host, &record.mounts))
+    plan::plans(&record.host, &record.mounts)
 }
 
 /// What a container asks of the network.

@@ -37,6 +37,14 @@ pub(crate) enum ImageError {
     /// An image without a manifest for this platform.
     #[error("image {0} has no manifest for this platform here")]
     NoPlatform(String),
+    /// A registry, or the supervisor on the way to it, refused; in words that Docker's clients know.
+    #[error("{message}")]
+    Pull {
+        /// What sort of refusal.
+        kind: Kind,
+        /// What it said.
+        message: String,
+    },
     /// The supervisor refused.
     #[error("{action}")]
     Supervisor {
@@ -71,6 +79,7 @@ impl Failure for ImageError {
             }
             Self::Conflict(_) => Kind::AlreadyExists,
             Self::Document { .. } => Kind::DataLoss,
+            Self::Pull { kind, .. } => *kind,
             Self::Supervisor { source, .. } => source.code().into(),
         }
     }

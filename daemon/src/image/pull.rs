@@ -11,6 +11,7 @@ use dhow_proto::containerd::types::Platform as WirePlatform;
 use dhow_proto::containerd::types::transfer::{
     ImageStore, OciRegistry, Progress, RegistryResolver, UnpackConfiguration,
 };
+use dhow_proto::error::Kind;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
@@ -80,7 +81,7 @@ impl Images {
                 },
             }
         };
-        done.map_err(|status| explain(reference, status))?;
+        done.map_err(|status| explain(reference, &status))?;
         let new = self.record(&name).await?.ok_or_else(|| super::not_found(&name))?;
         let unchanged = old.as_ref().is_some_and(|old| old.target.digest == new.target.digest);
         if let Some(old) = old.filter(|_| unchanged) {
@@ -209,23 +210,24 @@ fn is_insecure(domain: &str, insecure: &[String]) -> bool {
 }
 
 /// The supervisor's refusal in the words that Docker's clients know.
-fn explain(reference: &Reference, status: Status) -> ImageError {
-    let (action, code, message) = match status.code() {
-        Code::NotFound => {
-            let text = format!("manifest for {reference} not found: manifest unknown: manifest unknown");
-            return ImageError::Supervisor { action: "pull", source: Status::not_found(text) };
-        }
-        Code::Unauthenticated | Code::PermissionDenied => {
-            let name = reference.familiar_name();
-            let text = format!(
-                "pull access denied for {name}, repository does not exist or may require 'docker login': denied: \
-                 requested access to the resource is denied"
-            );
-            return ImageError::Supervisor { action: "pull", source: Status::not_found(text) };
-        }
-        code => ("pull", code, status.message().to_owned()),
+fn explain(reference: &Reference, status: &Status) -> ImageError {
+    let (kind, message) = match status.code() {
+        Code::NotFound => (
+            Kind::NotFound,
+            format!("manifest for {reference} not found: manifest unknown: manifest unknown"),
+        ),
+        Code::Unauthenticated | Code::PermissionDenied => (
+            Kind::NotFound,
+            format!(
+                "pull access denied for {}, repository does not exist or may require 'docker login': denied: \
+                 requested access to the resource is denied",
+                reference.familiar_name()
+            ),
+        ),
+        // Whatever else a registry does is no fault of the request.
+        code => (Kind::from(code), status.message().to_owned()),
     };
-    ImageError::Supervisor { action, source: Status::new(code, message) }
+    ImageError::Pull { kind, message }
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl Inner {
         let (made, record, path) = {
             let mut state = self.state();
             let network = find(&state.networks, network)?.clone();
-            let taken = taken(state.sandboxes.values(), &network.id);
+            let taken = taken(state.holding(), &network.id);
             let record = state.sandboxes.get_mut(&request.container).ok_or(NetworkError::Gone)?;
             check_connect(&network, record)?;
             let path = record.netns.clone().ok_or(NetworkError::NotTogether)?;

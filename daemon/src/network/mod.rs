@@ -37,7 +37,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use tokio::runtime::Handle;
@@ -72,9 +72,16 @@ type Sandboxes = HashMap<String, SandboxRecord>;
 struct State {
     networks: Vec<Definition>,
     sandboxes: Sandboxes,
+    /// Sandboxes whose containers ended, until their links are gone.
+    leaving: Sandboxes,
 }
 
 impl State {
+    /// Every sandbox that holds addresses.
+    fn holding(&self) -> impl Iterator<Item = &SandboxRecord> {
+        self.sandboxes.values().chain(self.leaving.values())
+    }
+
     fn by_id(&self, id: &str) -> Result<&Definition, NetworkError> {
         self.networks
             .iter()
@@ -92,6 +99,8 @@ struct Inner {
     pool: Pool,
     runtime: Handle,
     state: Arc<Mutex<State>>,
+    /// Told whenever a sandbox has left for good.
+    left: Condvar,
     resolvers: Mutex<HashMap<String, Resolver>>,
     /// Bridges that are there and that the rules know, by network: their interfaces' indexes.
     active: Mutex<BTreeMap<String, u32>>,
@@ -124,7 +133,8 @@ impl Networks {
             records,
             pool: Pool::start()?,
             runtime: Handle::current(),
-            state: Arc::new(Mutex::new(State { networks, sandboxes })),
+            state: Arc::new(Mutex::new(State { networks, sandboxes, leaving: Sandboxes::new() })),
+            left: Condvar::new(),
             resolvers: Mutex::default(),
             active: Mutex::default(),
             served: Mutex::default(),
@@ -141,13 +151,28 @@ impl Networks {
         self.blocking(move |inner| inner.allocate(&request)).await
     }
 
-    /// Takes a container's network away: at each end. It is no error when it has none.
+    /// Takes a container's network away: at each end. It is no error when it has none. Its links go on being removed
+    /// when this returns; its addresses are given to nobody else before that is done.
     ///
     /// # Errors
     /// When the kernel refuses; calling again goes on where it stopped.
     pub(crate) async fn release(&self, container: &str) -> Result<(), NetworkError> {
         let container = container.to_owned();
-        self.blocking(move |inner| inner.release(&container)).await
+        let Some(record) = self.blocking(move |inner| inner.leave_all(&container)).await? else {
+            return Ok(());
+        };
+        let inner = Arc::clone(&self.0);
+        drop(tokio::task::spawn_blocking(move || {
+            if let Err(error) = inner.finish(&record) {
+                let error = dhow_proto::error::chain(&error);
+                tracing::warn!(
+                    container = record.container,
+                    error,
+                    "links of a container that ended stay behind"
+                );
+            }
+        }));
+        Ok(())
     }
 
     /// What a running container has.

@@ -90,6 +90,18 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Ends the filling and gives away the names of the links that are left: the kernel would remove them with their
+    /// namespaces, but some time after the daemon's end.
+    pub(super) fn close(&self) -> Vec<String> {
+        let mut ready = self.0.lock();
+        ready.closed = true;
+        self.0.changed.notify_all();
+        ready.bare.clear();
+        ready.wired.drain(..).map(|wired| wired.host.name).collect()
+    }
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.0.lock().closed = true;
@@ -106,11 +118,16 @@ impl Shared {
     fn fill(&self) {
         while let Some(wired) = self.next_missing() {
             let made = Namespace::create().and_then(|namespace| {
-                if wired {
-                    let entry = wire(namespace)?;
-                    self.lock().wired.push_back(entry);
-                } else {
+                if !wired {
                     self.lock().bare.push_back(namespace);
+                    return Ok(());
+                }
+                let entry = wire(namespace)?;
+                let mut ready = self.lock();
+                if ready.closed {
+                    drop(Socket::open(Family::Route)?.send(&[link::delete(entry.host.index)]));
+                } else {
+                    ready.wired.push_back(entry);
                 }
                 Ok(())
             });

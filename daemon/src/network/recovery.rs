@@ -1,6 +1,7 @@
 //! Taking up where a daemon ended, however it ended: records against the kernel, the kernel against records.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use super::definition::Driver;
 use super::error::NetworkError;
@@ -90,8 +91,12 @@ impl Inner {
 
     /// With no sandbox left, removes bridges and rules: a stopped daemon without containers leaves a clean host.
     pub(super) fn close(&self) -> Result<(), NetworkError> {
+        super::sandbox::remove_links(self.pool.close().iter().map(String::as_str))?;
         let bridges: Vec<String> = {
-            let state = self.state();
+            let mut state = self.state();
+            while !state.leaving.is_empty() {
+                state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
             if !state.sandboxes.is_empty() {
                 return Ok(());
             }
@@ -101,7 +106,7 @@ impl Inner {
         for name in bridges {
             bridge::remove(&name)?;
         }
-        self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(self.firewall.remove()?)
     }
 }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 
 use dhow_engine_api::container::{ContainerConfig, HostConfig};
 use dhow_engine_api::endpoint::{EndpointSettings, PortMap};
@@ -147,6 +148,10 @@ impl Inner {
     /// Chooses addresses and ports, and writes the record that claims them.
     fn plan(&self, request: &SandboxRequest) -> Result<Vec<Held>, NetworkError> {
         let mut state = self.state();
+        // An address that was asked for may be that of a container on its way out.
+        while !state.leaving.is_empty() && asks_for_address(request) {
+            state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         let wanted = networks(&state.networks, request)?;
         let host = wanted.iter().any(|(network, _)| network.driver == Driver::Host);
         let netns = (!host).then(|| self.netns_path(&request.container));
@@ -154,7 +159,7 @@ impl Inner {
         record.exposed.clone_from(&request.exposed);
         record.upstream = request.dns.iter().filter_map(|text| text.parse().ok()).collect();
         for (index, (network, settings)) in wanted.iter().enumerate() {
-            let taken = taken(state.sandboxes.values(), &network.id);
+            let taken = taken(state.holding(), &network.id);
             let mut made = endpoint::plan(network, settings, request, index, &taken)?;
             if network.driver == Driver::Bridge {
                 made.host_interface = pool::veth_name();
@@ -262,19 +267,51 @@ impl Inner {
 
     /// Takes a container's network away; it is no error when it has none.
     pub(super) fn release(&self, container: &str) -> Result<(), NetworkError> {
-        let Some(record) = self.state().sandboxes.get(container).cloned() else { return Ok(()) };
+        match self.leave_all(container)? {
+            Some(record) => self.finish(&record),
+            None => Ok(()),
+        }
+    }
+
+    /// The quick half of a release: ports are free, and the container is in no network. Its addresses are not free,
+    /// and its record stays on disk, until [`Inner::finish`]: removing a link takes the kernel tens of milliseconds.
+    pub(super) fn leave_all(&self, container: &str) -> Result<Option<SandboxRecord>, NetworkError> {
+        let mut state = self.state();
+        while state.leaving.contains_key(container) {
+            state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let Some(record) = state.sandboxes.get(container).cloned() else { return Ok(None) };
+        drop(state);
         self.stop_serving(container);
         self.stop_resolving(container);
         let publications: Vec<_> = record.ports.iter().map(|port| port.publication()).collect();
         self.firewall.withdraw(&publications)?;
+        let mut state = self.state();
+        state.sandboxes.remove(container);
+        state.leaving.insert(container.to_owned(), record.clone());
+        Ok(Some(record))
+    }
+
+    /// The slow half of a release. What fails is left to the next start, which finds the record.
+    pub(super) fn finish(&self, record: &SandboxRecord) -> Result<(), NetworkError> {
+        let done = self.dismantle(record);
+        self.state().leaving.remove(&record.container);
+        self.left.notify_all();
+        done
+    }
+
+    fn dismantle(&self, record: &SandboxRecord) -> Result<(), NetworkError> {
         remove_links(record.endpoints.iter().map(|endpoint| endpoint.host_interface.as_str()))?;
         if let Some(path) = &record.netns {
             namespace::unpin(path)?;
         }
-        self.records.remove(container)?;
-        self.state().sandboxes.remove(container);
-        Ok(())
+        Ok(self.records.remove(&record.container)?)
     }
+}
+
+fn asks_for_address(request: &SandboxRequest) -> bool {
+    let asked = request.endpoints.values().filter_map(|settings| settings.ipam_config.as_ref());
+    asked.into_iter().any(|wanted| !wanted.ipv4_address.is_empty() || !wanted.ipv6_address.is_empty())
 }
 
 /// Removes links by name; those that are gone are passed over.

@@ -66,8 +66,14 @@ impl Stack {
         self.runtime.block_on(self.networks().allocate(request))
     }
 
+    /// Releases, and waits until nothing is left.
     fn release(&self, id: &str) {
         self.runtime.block_on(self.networks().release(&id.repeat(64))).expect("releases");
+        let inner = &self.networks().0;
+        let mut state = inner.state();
+        while !state.leaving.is_empty() {
+            state = inner.left.wait(state).expect("not poisoned");
+        }
     }
 }
 

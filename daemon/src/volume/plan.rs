@@ -1,35 +1,47 @@
-//! Mount points as mounts of a spec: the details that `inspect` does not show come from the request again. Pure.
+//! Mount points as mounts of a spec: the details that `inspect` does not show come from the request again.
+//!
+//! Pure, but for folders of a volume ([`beneath`]): whoever wrote the volume may have put links in the way.
+
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use dhow_engine_api::container::HostConfig;
 use dhow_engine_api::mount::{Mount, MountPoint, TmpfsOptions};
 
+use dhow_linux::file::PathError;
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+
+use super::error::VolumeError;
 use crate::container::spec::mount::{Content, MountPlan, Writable};
 
 /// What Docker gives every tmpfs beside the user's options.
 const TMPFS: [&str; 4] = ["noexec", "nosuid", "nodev", "rprivate"];
 
 /// The mounts of a container that starts.
-pub(crate) fn plans(host: &HostConfig, points: &[MountPoint]) -> Vec<MountPlan> {
+///
+/// # Errors
+/// When a volume has no such folder as is asked for.
+pub(crate) fn plans(host: &HostConfig, points: &[MountPoint]) -> Result<Vec<MountPlan>, VolumeError> {
     let asked = |destination: &str| {
         let mut mounts = host.mounts.iter().flatten();
         mounts.find(|mount| mount.target.trim_end_matches('/') == destination)
     };
-    let mut plans: Vec<MountPlan> =
-        points.iter().map(|point| plan(point, asked(&point.destination))).collect();
+    let planned = points.iter().map(|point| plan(point, asked(&point.destination)));
+    let mut plans: Vec<MountPlan> = planned.collect::<Result<_, _>>()?;
     for (destination, options) in host.tmpfs.iter().flatten() {
         plans.push(MountPlan {
             destination: destination.clone(),
             content: Content::Tmpfs(merge(TMPFS.iter().copied().chain(options.split(',')))),
         });
     }
-    plans
+    Ok(plans)
 }
 
-fn plan(point: &MountPoint, asked: Option<&Mount>) -> MountPlan {
+fn plan(point: &MountPoint, asked: Option<&Mount>) -> Result<MountPlan, VolumeError> {
     let destination = point.destination.clone();
     if point.kind == "tmpfs" {
         let options = asked.and_then(|mount| mount.tmpfs_options.clone()).unwrap_or_default();
-        return MountPlan { destination, content: Content::Tmpfs(tmpfs(&options, point.rw)) };
+        return Ok(MountPlan { destination, content: Content::Tmpfs(tmpfs(&options, point.rw)) });
     }
     let bind = asked.and_then(|mount| mount.bind_options.clone()).unwrap_or_default();
     let subpath =
@@ -40,14 +52,26 @@ fn plan(point: &MountPoint, asked: Option<&Mount>) -> MountPlan {
         (false, false, true) => Writable::NotAtAll,
         (false, false, false) => Writable::No,
     };
-    let source = std::path::Path::new(&point.source);
+    let source = Path::new(&point.source);
     let content = Content::Bind {
-        source: if subpath.is_empty() { source.to_owned() } else { source.join(subpath) },
+        source: if subpath.is_empty() { source.to_owned() } else { beneath(source, subpath)? },
         recursive: !bind.non_recursive,
         writable,
         propagation: point.propagation.clone(),
     };
-    MountPlan { destination, content }
+    Ok(MountPlan { destination, content })
+}
+
+/// Where `subpath` of a volume really is: links in it lead no further than the volume.
+fn beneath(volume: &Path, subpath: &str) -> Result<PathBuf, VolumeError> {
+    let fail =
+        |error: rustix::io::Errno| PathError::at("open folder of volume", volume.join(subpath))(error.into());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root = open(volume, flags | OFlags::DIRECTORY, Mode::empty()).map_err(fail)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let found = openat2(&root, subpath, flags, Mode::empty(), resolve).map_err(fail)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd()));
+    Ok(std::fs::read_link(&path).map_err(PathError::at("read", &path))?)
 }
 
 fn tmpfs(options: &TmpfsOptions, rw: bool) -> Vec<String> {
@@ -95,7 +119,7 @@ mod tests {
             tmpfs: Some([("/t".to_owned(), "exec,size=1m,size=2m".to_owned())].into()),
             ..HostConfig::default()
         };
-        let plans = plans(&host, &[]);
+        let plans = plans(&host, &[]).expect("plans");
         let Content::Tmpfs(options) = &plans[0].content else { panic!("a tmpfs") };
         assert_eq!(options, &["nosuid", "nodev", "rprivate", "exec", "size=2m"]);
     }
@@ -110,16 +134,23 @@ mod tests {
             ..Mount::default()
         };
         let host = HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() };
+        let volume = tempfile::tempdir().expect("a folder");
+        let inner = volume.path().join("etc");
+        std::fs::create_dir(&inner).expect("a folder");
+        // It leads to the volume's own /etc, not to the host's.
+        std::os::unix::fs::symlink("/etc", volume.path().join("in")).expect("a link");
         let point = MountPoint {
             kind: "volume".into(),
-            source: "/vol/_data".into(),
+            source: volume.path().to_string_lossy().into_owned(),
             destination: "/v".into(),
             ..MountPoint::default()
         };
-        let Content::Bind { source, writable, recursive, .. } = &plans(&host, &[point])[0].content else {
+        let Content::Bind { source, writable, recursive, .. } =
+            &plans(&host, &[point]).expect("plans")[0].content
+        else {
             panic!("a bind")
         };
-        assert_eq!(source, std::path::Path::new("/vol/_data/in"));
+        assert_eq!(*source, inner);
         assert_eq!((*writable, *recursive), (Writable::No, true));
     }
 }
