@@ -1,7 +1,6 @@
 //! The parts of the supervisor, opened in order: what every service works on.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use dhow_linux::file::Lock;
@@ -116,20 +115,8 @@ pub(crate) fn directory(path: &Path) -> anyhow::Result<PathBuf> {
     path.canonicalize().with_context(|| format!("resolve {}", path.display()))
 }
 
-/// How long a predecessor that was told to stop may still hold the lock.
-const PREDECESSOR: Duration = Duration::from_secs(10);
-
-/// Takes the lock that keeps a second supervisor off `root`; a predecessor's last steps are waited for.
+/// Takes the lock that keeps a second supervisor off `root`.
 pub(crate) fn lock(root: &Path) -> anyhow::Result<Lock> {
-    let path = root.join("lock");
-    let end = Instant::now() + PREDECESSOR;
-    loop {
-        if let Some(lock) = Lock::try_take(&path)? {
-            return Ok(lock);
-        }
-        if Instant::now() > end {
-            anyhow::bail!("another dhow-supervisor uses {}: stop it, or give --root", root.display());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    Lock::try_take(&root.join("lock"))?
+        .with_context(|| format!("another dhow-supervisor uses {}: stop it, or give --root", root.display()))
 }

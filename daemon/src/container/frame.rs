@@ -66,6 +66,18 @@ pub(crate) async fn copy_chosen(
     }
 }
 
+/// The payloads of whole frames, one after the other.
+pub(crate) fn payloads(mut frames: &[u8]) -> Vec<u8> {
+    let mut payloads = Vec::new();
+    while let Some((header, rest)) = frames.split_at_checked(8) {
+        let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
+        payloads.extend_from_slice(&rest[..length]);
+        frames = &rest[length..];
+    }
+    payloads
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +90,8 @@ mod tests {
         let mut passed = Vec::new();
         copy_chosen(&mut whole.as_slice(), &mut passed, false, true).await.expect("copy");
         assert_eq!(passed, framed(Source::Stderr, b"err"));
+        assert_eq!(payloads(&whole), b"outerr");
+        assert_eq!(payloads(&whole[..9]), b"o", "a cut frame gives what it has");
     }
 
     #[tokio::test]

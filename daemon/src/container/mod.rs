@@ -30,11 +30,13 @@ pub(crate) mod signal;
 pub(crate) mod spec;
 pub(crate) mod start;
 mod state;
+pub(crate) mod stats;
 mod stdio;
 pub(crate) mod stop;
 mod store;
 mod surroundings;
 pub(crate) mod top;
+pub(crate) mod update;
 pub(crate) mod wait;
 
 pub(crate) use connect::{connect, disconnect};

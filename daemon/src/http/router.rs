@@ -23,6 +23,8 @@ pub(super) async fn route(call: Call, path: &[&str]) -> Option<Outcome> {
         ("GET", ["containers", name, "json"]) => container::inspect(&call, name).await,
         ("GET", ["containers", name, "top"]) => container::top(&call, name).await,
         ("GET", ["containers", name, "logs"]) => container::logs(&call, name).await,
+        ("GET", ["containers", name, "stats"]) => container::stats(&call, name),
+        ("POST", ["containers", name, "update"]) => container::update(call, name).await,
         ("POST", ["containers", name, "start"]) => container::start(&call, name).await,
         ("POST", ["containers", name, "stop"]) => container::stop(&call, name).await,
         ("POST", ["containers", name, "restart"]) => container::restart(&call, name).await,

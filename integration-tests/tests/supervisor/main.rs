@@ -5,4 +5,3 @@ mod crash;
 mod leases;
 mod snapshots;
 mod tasks;
-mod transfer;

@@ -65,7 +65,6 @@ impl Progress {
             told: Mutex::new(None),
             position: AtomicU64::new(0),
             arrived: AtomicBool::new(false),
-            existed: AtomicBool::new(false),
         }));
         part.0.tell("waiting", 0);
         part
@@ -94,8 +93,6 @@ struct Inner {
     position: AtomicU64,
     /// Whether all bytes have come: from then on it is unpacking that takes time.
     arrived: AtomicBool,
-    /// Whether there was nothing to do.
-    existed: AtomicBool,
 }
 
 impl Part {
@@ -119,7 +116,6 @@ impl Part {
 
     /// Nothing needs to be done.
     pub(crate) fn exists(&self) {
-        self.0.existed.store(true, Ordering::Relaxed);
         self.0.tell("already exists", self.0.descriptor.size);
     }
 
@@ -130,11 +126,9 @@ impl Part {
         }
     }
 
-    /// It is unpacked, and stays. Not told of what existed already.
+    /// It is unpacked, and stays.
     pub(crate) fn extracted(&self) {
-        if !self.0.existed.load(Ordering::Relaxed) {
-            self.0.tell("extracted", self.0.descriptor.size);
-        }
+        self.0.tell("extracted", self.0.descriptor.size);
     }
 }
 

@@ -23,6 +23,9 @@ use crate::identifier;
 
 pub(crate) use start::{attached, begin, detached};
 
+/// How many execs are remembered before those that ended are forgotten.
+const REMEMBERED: usize = 1024;
+
 /// Why there is no exec.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExecError {
@@ -126,6 +129,15 @@ impl Execs {
         self.all().get(id).cloned().ok_or_else(|| ExecError::Missing(id.to_owned()))
     }
 
+    /// Adds one; when there are very many, those that ended are forgotten.
+    fn insert(&self, exec: Exec) {
+        let mut all = self.all();
+        if all.len() >= REMEMBERED {
+            all.retain(|_, exec| !matches!(exec.progress(), Progress::Ended { .. }));
+        }
+        all.insert(exec.id.clone(), Arc::new(exec));
+    }
+
     /// IDs of the execs of a container that have not ended.
     pub(crate) fn of(&self, container: &str) -> Vec<String> {
         let alive = |exec: &&Arc<Exec>| {
@@ -195,7 +207,7 @@ pub(crate) fn create(
     let line = request.cmd.as_deref().unwrap_or_default().join(" ");
     let progress = watch::Sender::new(Progress::Created);
     let exec = Exec { id: id.clone(), container: Arc::clone(container), request, keys, progress };
-    daemon.execs.all().insert(id.clone(), Arc::new(exec));
+    daemon.execs.insert(exec);
     container.tell_event(daemon, &format!("exec_create: {line}"), &[("execID", &id)]);
     Ok(id)
 }

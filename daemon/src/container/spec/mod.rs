@@ -20,7 +20,7 @@ pub(crate) mod merge;
 pub(crate) mod mount;
 pub(crate) mod namespace;
 mod process;
-mod resource;
+pub(crate) mod resource;
 mod seccomp;
 pub(crate) mod security;
 #[cfg(test)]

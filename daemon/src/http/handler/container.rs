@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dhow_engine_api::container::{CreateRequest, WaitError, WaitResponse};
+use dhow_engine_api::container::{CreateRequest, UpdateConfig, WaitError, WaitResponse};
 use futures_util::stream;
 use http::StatusCode;
 use hyper_util::rt::TokioIo;
@@ -17,8 +17,8 @@ use crate::container::stop::Changed;
 use crate::container::wait::Condition;
 use crate::container::{
     Container, create as creating, detach, inspect as inspecting, list as listing, prune as pruning,
-    remove as removing, rename as renaming, resize as resizing, start as starting, stop as stopping,
-    top as topping, wait as waiting,
+    remove as removing, rename as renaming, resize as resizing, start as starting, stats as measuring,
+    stop as stopping, top as topping, update as updating, wait as waiting,
 };
 use crate::http::body::{self, Answer, Outcome};
 use crate::http::call::Call;
@@ -187,6 +187,22 @@ async fn exit_of(exit: Receiver<waiting::Exit>) -> WaitResponse {
             status_code: 125,
         },
     }
+}
+
+pub(crate) fn stats(call: &Call, name: &str) -> Outcome {
+    let wish = match (call.query.flag_or_on("stream"), call.query.flag("one-shot")) {
+        (true, true) => return Err(HttpError::invalid("cannot have stream=true and one-shot=true")),
+        (true, false) => measuring::Wish::Stream,
+        (false, true) => measuring::Wish::OneShot,
+        (false, false) => measuring::Wish::Once,
+    };
+    Ok(body::lines(measuring::measure(Arc::clone(&call.daemon), find(call, name)?, wish)))
+}
+
+pub(crate) async fn update(mut call: Call, name: &str) -> Outcome {
+    let container = find(&call, name)?;
+    let wanted: UpdateConfig = call.document().await?;
+    body::ok(&updating::update(&call.daemon, &container, wanted).await?)
 }
 
 pub(crate) async fn logs(call: &Call, name: &str) -> Outcome {
