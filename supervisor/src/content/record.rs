@@ -19,6 +19,9 @@ pub(crate) struct Blob {
     pub(crate) updated_at: Option<Timestamp>,
     #[prost(btree_map = "string, string", tag = "5")]
     pub(crate) labels: Labels,
+    /// Whether a lease held it from the start: then its maker has said how long it is needed.
+    #[prost(bool, tag = "6")]
+    pub(crate) leased: bool,
 }
 
 impl Adaptor for Blob {

@@ -197,8 +197,15 @@ impl Writer {
         }
         let digest = self.verify(expected).await?;
         let now = Some(SystemTime::now().into());
-        let blob =
-            Blob { digest: digest.to_string(), size: actual_size, created_at: now, updated_at: now, labels };
+        let leased = self.scope.lease.is_some();
+        let blob = Blob {
+            digest: digest.to_string(),
+            size: actual_size,
+            created_at: now,
+            updated_at: now,
+            labels,
+            leased,
+        };
         let publishing = self.store.0.gate.clone().read_owned().await;
         let (from, to) = (self.store.ingest_path(&self.ingest), self.store.path(&digest));
         let body = std::mem::replace(&mut self.body, Body::Broken);

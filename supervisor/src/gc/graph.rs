@@ -68,7 +68,7 @@ impl Graph {
         BLOBS.each(view, &[], |names, blob| {
             if let [namespace, digest] = names {
                 let node = Node::new(namespace, Subject::Content(digest.clone()));
-                graph.note_age(&node, blob.updated_at, now);
+                graph.note_age(&node, blob.updated_at.filter(|_| !blob.leased), now);
                 graph.add(node, &blob.labels, |graph| graph.is_labelled_root(&blob.labels, now));
             }
             Ok(())
@@ -77,7 +77,7 @@ impl Graph {
             if let [namespace, snapshotter, key] = names {
                 let (snapshotter, key) = (snapshotter.clone(), key.clone());
                 let node = Node::new(namespace, Subject::Snapshot { snapshotter, key });
-                graph.note_age(&node, record.updated_at, now);
+                graph.note_age(&node, record.updated_at.filter(|_| !record.leased), now);
                 graph.add(node, &record.labels, |graph| graph.is_labelled_root(&record.labels, now));
             }
             Ok(())

@@ -13,8 +13,8 @@
 //! Whatever became reachable after the snapshot did so through a record that was written after it, so the second
 //! mark finds it: nothing reachable is removed, and no writer ever waits for more than one small transaction.
 //!
-//! What is younger than a minute is spared, with all that it refers to, unless a client asks and waits: some clients
-//! make an object first and refer to it a moment later.
+//! What was made without a lease less than a minute ago is spared, with all that it refers to, unless a client asks
+//! and waits: some clients make an object first and refer to it a moment later.
 //!
 //! A collection runs soon after something was deleted, when a root expires, and when a client asks and waits. It
 //! leaves the processor alone for fifty times as long as it took.

@@ -103,6 +103,7 @@ impl From<content::Info> for Blob {
             created_at: message.created_at,
             updated_at: message.updated_at,
             labels: message.labels.into_iter().collect(),
+            leased: false,
         }
     }
 }

@@ -207,6 +207,7 @@ impl Snapshots {
             updated_at: now,
             labels,
             directory: reserved.number(),
+            leased: scope.lease.is_some(),
             ..Record::default()
         };
         let mounts = self.0.driver.mounts(&reserved.path(), kind, &parents);
@@ -406,6 +407,7 @@ impl Snapshots {
             directory: old.directory,
             size: usage.size,
             inodes: usage.inodes,
+            leased: scope.lease.is_some(),
         };
         self.insert(transaction, scope, &record)?;
         self.take_out(transaction, scope.namespace.as_str(), &old)?;

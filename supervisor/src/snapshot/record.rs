@@ -45,6 +45,9 @@ pub(crate) struct Record {
     /// Inodes, of a committed one.
     #[prost(int64, tag = "9")]
     pub(crate) inodes: i64,
+    /// Whether a lease held it from the start: then its maker has said how long it is needed.
+    #[prost(bool, tag = "10")]
+    pub(crate) leased: bool,
 }
 
 impl Adaptor for Record {

@@ -74,6 +74,7 @@ impl Snapshots {
             directory: staging.reserved.number(),
             size: usage.size,
             inodes: usage.inodes,
+            leased: scope.lease.is_some(),
         };
         let (this, place, mut reserved) = (self.clone(), scope.clone(), staging.reserved);
         let insert = move |transaction: &mut Transaction<'_>| {

@@ -66,7 +66,8 @@ fn keep(
     let expiry = jiff::Timestamp::try_from(until).map(|until| until.to_string()).unwrap_or_default();
     let labels = Labels::from([(EXPIRE.to_owned(), expiry)]);
     let now = Some(SystemTime::now().into());
-    let blob = Blob { digest: digest.to_owned(), size, created_at: now, updated_at: now, labels };
+    let blob =
+        Blob { digest: digest.to_owned(), size, created_at: now, updated_at: now, labels, leased: true };
     namespace::ensure(transaction, &home)?;
     BLOBS.put(transaction, &[home.as_str(), digest], &blob)?;
     HOLDERS.put(transaction, &[digest, home.as_str()], &())
