@@ -1,6 +1,7 @@
 //! The parts of the supervisor, opened in order: what every service works on.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use dhow_linux::file::Lock;
@@ -115,8 +116,20 @@ pub(crate) fn directory(path: &Path) -> anyhow::Result<PathBuf> {
     path.canonicalize().with_context(|| format!("resolve {}", path.display()))
 }
 
-/// Takes the lock that keeps a second supervisor off `root`.
+/// How long a predecessor that was told to stop may still hold the lock.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+
+/// Takes the lock that keeps a second supervisor off `root`; a predecessor's last steps are waited for.
 pub(crate) fn lock(root: &Path) -> anyhow::Result<Lock> {
-    Lock::try_take(&root.join("lock"))?
-        .with_context(|| format!("another dhow-supervisor uses {}: stop it, or give --root", root.display()))
+    let path = root.join("lock");
+    let end = Instant::now() + PREDECESSOR;
+    loop {
+        if let Some(lock) = Lock::try_take(&path)? {
+            return Ok(lock);
+        }
+        if Instant::now() > end {
+            anyhow::bail!("another dhow-supervisor uses {}: stop it, or give --root", root.display());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

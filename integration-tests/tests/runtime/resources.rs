@@ -53,3 +53,89 @@ fn deleting_leaves_no_cgroup() {
     runtime.call(&["delete", "--force", &id]).ok();
     eventually("the cgroup is gone", || !cgroup.exists());
 }
+
+#[test]
+fn devices_are_closed_unless_a_rule_opens_them() {
+    let runtime = Runtime::new();
+    let script = "echo x > /dev/null && echo null; mknod /tmp/kmsg c 1 11 && head -c 1 /tmp/kmsg > /dev/null && echo kmsg";
+    let mut bundle = runtime.bundle("devices", script);
+    bundle.spec["linux"]["resources"]["devices"] = json!([{"allow": false, "access": "rwm"}]);
+    bundle.spec["process"]["capabilities"]["effective"] = json!(["CAP_MKNOD", "CAP_SYSLOG"]);
+    bundle.spec["process"]["capabilities"]["permitted"] = json!(["CAP_MKNOD", "CAP_SYSLOG"]);
+    bundle.spec["process"]["capabilities"]["bounding"] = json!(["CAP_MKNOD", "CAP_SYSLOG"]);
+    bundle.spec["mounts"]
+        .as_array_mut()
+        .expect("mounts")
+        .push(json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]}));
+    bundle.save();
+    let closed = runtime.run(&runtime.id("devices"), &bundle);
+    assert_eq!(closed.stdout.trim(), "null", "{}", closed.stderr);
+
+    bundle.spec["linux"]["resources"]["devices"] = json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"},
+    ]);
+    bundle.save();
+    assert_eq!(runtime.run(&runtime.id("devices"), &bundle).stdout.trim(), "null\nkmsg");
+}
+
+#[test]
+fn a_container_is_in_every_hierarchy_and_alone_there() {
+    let runtime = Runtime::new();
+    let id = runtime.id("alone");
+    let bundle = runtime.bundle("alone", "sleep 1000");
+    runtime.create(&id, &bundle);
+    let pid = runtime.state(&id)["pid"].as_i64().expect("a pid");
+    let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("its cgroups");
+    assert!(cgroups.lines().all(|line| line.ends_with("/alone")), "{cgroups}");
+
+    // Another container may not share its fate.
+    let mut other = runtime.bundle("other", "true");
+    other.spec["linux"]["cgroupsPath"] = bundle.spec["linux"]["cgroupsPath"].clone();
+    other.save();
+    let refused = runtime.run(&runtime.id("second"), &other);
+    let text = "container's cgroup is not empty: 1 process(es) found";
+    assert!(refused.stderr.contains(text), "{}", refused.stderr);
+    assert_eq!(runtime.status(&id), "created", "the first one lives on");
+}
+
+#[test]
+fn a_frozen_cgroup_is_refused_instead_of_waited_for() {
+    let runtime = Runtime::new();
+    let freezer = std::path::Path::new("/sys/fs/cgroup/freezer").join(runtime.host().name()).join("ice");
+    if !freezer.parent().and_then(std::path::Path::parent).is_some_and(|root| root.join("tasks").exists()) {
+        return;
+    }
+    std::fs::create_dir_all(&freezer).expect("a cgroup");
+    std::fs::write(freezer.join("freezer.state"), "FROZEN").expect("frozen");
+    let refused = runtime.run(&runtime.id("ice"), &runtime.bundle("ice", "true"));
+    assert!(refused.stderr.contains("container's cgroup unexpectedly frozen"), "{}", refused.stderr);
+    std::fs::write(freezer.join("freezer.state"), "THAWED").expect("thawed");
+    std::fs::remove_dir(&freezer).expect("empty");
+}
+
+#[test]
+fn events_tell_of_kills_for_want_of_memory() {
+    let runtime = Runtime::new();
+    let id = runtime.id("oom");
+    let mut bundle =
+        runtime.bundle("oom", "while ! [ -e /tmp/go ]; do sleep 0.05; done; tail /dev/zero; exec sleep 1000");
+    bundle.spec["linux"]["resources"]["memory"] = json!({"limit": 16 * MEGABYTE, "swap": 16 * MEGABYTE});
+    bundle.spec["mounts"]
+        .as_array_mut()
+        .expect("mounts")
+        .push(json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]}));
+    bundle.save();
+    runtime.create(&id, &bundle);
+    runtime.call(&["start", &id]).ok();
+    let log = bundle.folder().join("events");
+    let output = std::fs::File::create(&log).expect("a file");
+    let mut watcher =
+        runtime.command(&["events", "--interval", "50ms", &id]).stdout(output).spawn().expect("events");
+    let seen = |what: &str| std::fs::read_to_string(&log).is_ok_and(|text| text.contains(what));
+    eventually("usage is told", || seen("\"type\":\"stats\""));
+    runtime.call(&["exec", &id, "touch", "/tmp/go"]).ok();
+    eventually("the kill is told", || seen(&format!("{{\"type\":\"oom\",\"id\":\"{id}\"}}")));
+    runtime.call(&["delete", "--force", &id]).ok();
+    assert!(watcher.wait().expect("it ends with the container").success());
+}

@@ -5,3 +5,4 @@ mod crash;
 mod leases;
 mod snapshots;
 mod tasks;
+mod transfer;

@@ -80,7 +80,11 @@ impl OomWatch {
         if taken == 0 || !self.path.is_dir() {
             return Ok(OomEvent::Gone);
         }
-        if self.version == Version::V2 && self.directory.read_key("cgroup.events", "populated")? == Some(0) {
+        if self.version == Version::V1 {
+            // The kernel tells before it kills: its count is behind.
+            return Ok(OomEvent::Killed(1));
+        }
+        if self.directory.read_key("cgroup.events", "populated")? == Some(0) {
             return Ok(OomEvent::Gone);
         }
         let now = count(&self.directory, self.version)?;

@@ -25,8 +25,9 @@ use crate::namespace::Scope;
 use crate::registry::{Registry, RegistryError};
 use crate::snapshot::{Snapshots, Staging};
 
-/// How many pieces may wait between the network and the inflater.
-const DEPTH: usize = 64;
+/// How many pieces may wait between the network and the inflater. A piece may be as large as a socket's buffer
+/// (400 KiB), and several layers move at once.
+const DEPTH: usize = 8;
 
 /// A blob that is wanted.
 #[derive(Debug, Clone)]

@@ -65,6 +65,7 @@ impl Progress {
             told: Mutex::new(None),
             position: AtomicU64::new(0),
             arrived: AtomicBool::new(false),
+            existed: AtomicBool::new(false),
         }));
         part.0.tell("waiting", 0);
         part
@@ -93,6 +94,8 @@ struct Inner {
     position: AtomicU64,
     /// Whether all bytes have come: from then on it is unpacking that takes time.
     arrived: AtomicBool,
+    /// Whether there was nothing to do.
+    existed: AtomicBool,
 }
 
 impl Part {
@@ -116,6 +119,7 @@ impl Part {
 
     /// Nothing needs to be done.
     pub(crate) fn exists(&self) {
+        self.0.existed.store(true, Ordering::Relaxed);
         self.0.tell("already exists", self.0.descriptor.size);
     }
 
@@ -126,9 +130,11 @@ impl Part {
         }
     }
 
-    /// It is unpacked, and stays.
+    /// It is unpacked, and stays. Not told of what existed already.
     pub(crate) fn extracted(&self) {
-        self.0.tell("extracted", self.0.descriptor.size);
+        if !self.0.existed.load(Ordering::Relaxed) {
+            self.0.tell("extracted", self.0.descriptor.size);
+        }
     }
 }
 

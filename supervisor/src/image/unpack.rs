@@ -65,10 +65,12 @@ impl Transport {
             };
             ready.insert(number, staged);
             while let Some(staged) = ready.remove(&next) {
-                if let (Some(staged), Some(place)) = (staged, places.get(next)) {
+                if let Some(place) = places.get(next) {
                     let parent = next.checked_sub(1).and_then(|below| places.get(below));
                     let parent = parent.map(|below| &below.chain_id);
-                    self.publish(scope, staged, place, parent).await?;
+                    if let Some(staged) = staged {
+                        self.publish(scope, staged, place, parent).await?;
+                    }
                     layers[next].part.extracted();
                 }
                 next += 1;

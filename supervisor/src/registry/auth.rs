@@ -30,6 +30,11 @@ const CLIENT_ID: &str = "dhow";
 /// The scopes that a request needs, such as `repository:library/busybox:pull`.
 pub(super) type Scopes = BTreeSet<String>;
 
+/// What a request that needs `scopes` is about.
+pub(super) fn action(scopes: &Scopes) -> &'static str {
+    if scopes.iter().any(|scope| scope.ends_with(",push")) { "push" } else { "pull" }
+}
+
 /// What one host wants, and what we have for it.
 #[derive(Debug)]
 pub(super) struct Authorizer {
@@ -157,7 +162,11 @@ impl Authorizer {
         let answer = request.send().await.map_err(|error| failed(dhow_proto::error::chain(&error)))?;
         let status = answer.status();
         if matches!(status.as_u16(), 401 | 403) {
-            return Err(RegistryError::Denied { status, message: body_text(answer).await });
+            return Err(RegistryError::Denied {
+                action: action(scopes),
+                status,
+                message: body_text(answer).await,
+            });
         }
         if !status.is_success() {
             return Err(failed(format!("{status} {}", body_text(answer).await)));

@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Response, Url};
 
-use super::auth::{Authorizer, Scopes};
+use super::auth::{Authorizer, Scopes, action};
 use super::credentials::CredentialSource;
 use super::error::RegistryError;
 use super::hosts::{Capabilities, Host, HostsError, HostsOptions, authority, hosts, is_loopback};
@@ -293,7 +293,7 @@ async fn success(call: &Call<'_>, answer: Response) -> Result<Response, (Registr
             let fallback = if status == StatusCode::FORBIDDEN { "denied" } else { "authorization failed" };
             let message = body_text(answer).await;
             let message = if message.is_empty() { fallback.to_owned() } else { message };
-            RegistryError::Denied { status, message }
+            RegistryError::Denied { action: action(&call.scopes), status, message }
         }
         StatusCode::NOT_FOUND => {
             let message = body_text(answer).await;

@@ -34,9 +34,11 @@ pub(crate) enum RegistryError {
     },
     /// The server wants other credentials than it got.
     #[error(
-        "pull access denied, repository does not exist or may require authorization: server message: {message}"
+        "{action} access denied, repository does not exist or may require authorization: server message: {message}"
     )]
     Denied {
+        /// `pull` or `push`.
+        action: &'static str,
         /// 401 or 403.
         status: StatusCode,
         /// What the server says.
