@@ -6,21 +6,13 @@
 //! ```
 //! Bytes that the client sent right after its head are kept. Half-closing the connection ends the input only.
 
-use std::io;
-
-use bytes::Bytes;
-use futures_util::Stream;
 use http::{HeaderValue, StatusCode, header};
 use hyper::ext::ReasonPhrase;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 
 use super::body::{self, Answer};
 use super::call::Call;
 use super::version::Version;
-
-/// The client's side of a hijacked connection.
-pub(crate) type Client = TokioIo<Upgraded>;
 
 /// What the output of a process looks like on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +53,4 @@ pub(crate) fn upgraded(content_type: &'static str) -> Answer {
     headers.insert(header::UPGRADE, HeaderValue::from_static("tcp"));
     answer.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
     answer
-}
-
-/// The answer to a client that only listens.
-pub(crate) fn streamed(
-    content_type: &'static str,
-    output: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-) -> Answer {
-    body::stream(content_type, output)
 }

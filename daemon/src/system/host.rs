@@ -51,12 +51,6 @@ pub(crate) fn switch(name: &str) -> bool {
     text(&format!("/proc/sys/{name}")).is_some_and(|text| text.trim() == "1")
 }
 
-/// Whether `/proc/filesystems` lists a file system.
-pub(crate) fn has_file_system(name: &str) -> bool {
-    text("/proc/filesystems")
-        .is_some_and(|text| text.lines().any(|line| line.split('\t').nth(1) == Some(name)))
-}
-
 /// The type of the file system at a path, as people call it.
 pub(crate) fn backing(path: &Path) -> String {
     let Ok(stat) = rustix::fs::statfs(path) else { return "<unknown>".to_owned() };

@@ -5,6 +5,6 @@ mod identity;
 mod info;
 mod version;
 
-pub(crate) use identity::{IdentityError, identity};
+pub(crate) use identity::identity;
 pub(crate) use info::info;
 pub(crate) use version::version;

@@ -65,15 +65,12 @@ impl Wish {
 pub(crate) enum LogError {
     #[error("configured logging driver does not support reading")]
     NoReader,
-    #[error("read the log of a container")]
-    Read(#[source] io::Error),
 }
 
 impl Failure for LogError {
     fn kind(&self) -> Kind {
         match self {
             Self::NoReader => Kind::Unimplemented,
-            Self::Read(_) => Kind::Internal,
         }
     }
 }
