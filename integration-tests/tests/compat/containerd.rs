@@ -35,7 +35,7 @@ fn lives(containerd: &Containerd, options: &[&str]) {
     assert!(containerd.ctr(&["tasks", "metrics", "task"]).ok().contains("memory.usage_in_bytes"));
     containerd.ctr(&["tasks", "kill", "-s", "SIGKILL", "task"]).ok();
     eventually("it stopped", || containerd.ctr(&["tasks", "ls"]).ok().contains("STOPPED"));
-    containerd.ctr(&["tasks", "delete", "task"]).exits(137);
+    assert!(containerd.ctr(&["tasks", "delete", "task"]).stderr.contains("code 137"));
     containerd.ctr(&["containers", "rm", "task"]).ok();
 }
 
@@ -76,6 +76,6 @@ fn our_shim_outlives_a_killed_containerd() {
     assert_eq!(containerd.ctr(&["tasks", "exec", "--exec-id", "e1", "task", "echo", "alive"]).ok(), "alive");
     containerd.ctr(&["tasks", "kill", "-s", "SIGKILL", "task"]).ok();
     eventually("it stopped", || containerd.ctr(&["tasks", "ls"]).ok().contains("STOPPED"));
-    containerd.ctr(&["tasks", "delete", "task"]).exits(137);
+    assert!(containerd.ctr(&["tasks", "delete", "task"]).stderr.contains("code 137"));
     containerd.ctr(&["containers", "rm", "task"]).ok();
 }
