@@ -17,6 +17,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dhow_linux::trace;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -60,6 +62,7 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: impl AsyncRead + AsyncWri
 async fn answer(daemon: Arc<Daemon>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     tracing::debug!(method = %head.method, uri = %head.uri, "request");
+    let _span = trace::span("daemon", &step(&head));
     let path: Vec<String> =
         head.uri.path().split('/').filter(|part| !part.is_empty()).map(query::unescape).collect();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -81,6 +84,13 @@ async fn answer(daemon: Arc<Daemon>, request: Request<Incoming>) -> Answer {
         Some(Err(error)) => announce(error.answer()),
         None => HttpError::new(dhow_proto::error::Kind::NotFound, "page not found").answer(),
     }
+}
+
+/// What a request is called in a start-up waterfall: its path without a version and without long names.
+fn step(head: &Parts) -> String {
+    let parts = head.uri.path().split('/').filter(|part| !part.is_empty() && version::prefix(part).is_none());
+    let path: Vec<&str> = parts.map(|part| if part.len() > 40 { "ID" } else { part }).collect();
+    format!("{} /{}", head.method, path.join("/"))
 }
 
 /// Adds what every answer of a route says about the daemon.

@@ -5,6 +5,7 @@
 //! connects again by itself.
 
 pub(crate) mod keep;
+mod traced;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +19,12 @@ use dhow_proto::containerd::services::version::v1::version_client::VersionClient
 use dhow_proto::namespace::GRPC_HEADER;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use self::traced::Traced;
+
 /// A channel that names the namespace in every request.
-pub(crate) type Link = InterceptedService<Channel, InNamespace>;
+pub(crate) type Link = InterceptedService<Traced, InNamespace>;
 
 /// Puts the namespace into a request.
 #[derive(Debug, Clone)]
@@ -64,7 +66,7 @@ impl Supervisor {
         namespace: &str,
     ) -> Result<Self, tonic::metadata::errors::InvalidMetadataValue> {
         let header = InNamespace(namespace.parse()?);
-        let link = InterceptedService::new(connect::lazy(socket), header);
+        let link = InterceptedService::new(Traced(connect::lazy(socket)), header);
         Ok(Self { link, socket: socket.to_owned(), namespace: namespace.to_owned() })
     }
 

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use dhow_linux::trace;
 use dhow_proto::containerd::task::v3;
 use dhow_proto::ttrpc::Request;
 use prost::Message;
@@ -14,6 +15,8 @@ pub(crate) async fn call(shim: &Rc<Shim>, request: &Request) -> Result<Vec<u8>, 
         return Err(TaskError::Unimplemented(format!("service {}", request.service)));
     }
     let payload = request.payload.as_slice();
+    // A wait lasts as long as its process: it is no step of anything.
+    let _span = (request.method != "Wait").then(|| trace::span("shim", &format!("Task/{}", request.method)));
     match request.method.as_str() {
         "State" => reply(shim.state(&decode(payload)?)),
         "Create" => reply(shim.create(decode(payload)?).await),

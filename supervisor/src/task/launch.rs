@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use dhow_linux::file::{Durability, PathError, read_limited, replace};
+use dhow_linux::trace;
 use dhow_proto::containerd::runtime::bootstrap::v1::BootstrapResult;
 use dhow_proto::containerd::task::v3::DeleteResponse;
 use prost::Message;
@@ -44,6 +45,7 @@ impl Launcher {
         bundle: &Bundle,
         options: Option<&Any>,
     ) -> Result<Endpoint, LaunchError> {
+        let _span = trace::span("supervisor", "start the shim");
         let path = bundle.file("shim-binary-path");
         replace(&path, binary.as_os_str().as_encoded_bytes(), 0o600, Durability::Process)?;
         let mut command = self.command(binary, namespace, id, bundle);
