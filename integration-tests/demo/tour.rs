@@ -154,8 +154,8 @@ pub(crate) fn limits(stack: &Stack) {
 /// No network, the default bridge, a published port.
 pub(crate) fn networks(stack: &Stack) {
     screen::title("Networks");
-    dhow(stack, &["run", "--rm", "--network", "none", "busybox", "ip", "-brief", "address"], 0);
-    dhow(stack, &["run", "--rm", "busybox", "sh", "-c", "ip -brief address; ip route"], 0);
+    dhow(stack, &["run", "--rm", "--network", "none", "busybox", "ip", "-o", "-f", "inet", "address"], 0);
+    dhow(stack, &["run", "--rm", "busybox", "sh", "-c", "ip -o -f inet address; ip route"], 0);
     let port =
         TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
     let page = "mkdir /www; echo served from a container > /www/index.html; exec httpd -f -p 80 -h /www";
