@@ -58,6 +58,7 @@ pub(crate) fn images(stack: &Stack) {
 fn last_frame(seen: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut row = 0_usize;
+    let mut at_start = true;
     let mut rest = seen;
     while let Some(next) = rest.chars().next() {
         if let Some(sequence) = rest.strip_prefix("\x1b[") {
@@ -74,16 +75,13 @@ fn last_frame(seen: &str) -> String {
             continue;
         }
         match next {
-            '\n' => row += 1,
-            '\r' => {
-                let redrawn =
-                    rest.get(1..).is_some_and(|after| !after.starts_with('\n') && !after.is_empty());
-                if let (true, Some(line)) = (redrawn, lines.get_mut(row)) {
-                    line.clear();
-                }
-            }
+            '\n' => (row, at_start) = (row + 1, true),
+            '\r' => at_start = true,
             other => {
                 lines.resize(lines.len().max(row + 1), String::new());
+                if std::mem::take(&mut at_start) {
+                    lines[row].clear();
+                }
                 lines[row].push(other);
             }
         }
@@ -170,7 +168,8 @@ pub(crate) fn networks(stack: &Stack) {
     let mut rules = std::process::Command::new("nft");
     rules.args(["list", "table", "inet", &format!("dhow-{}", stack.host().name())]);
     let table = run(&mut rules).stdout;
-    let masquerade = table.lines().find(|line| line.contains("masquerade")).unwrap_or_default();
+    let outgoing = |line: &&str| line.contains("masquerade") && line.contains("oifname !=");
+    let masquerade = table.lines().find(outgoing).unwrap_or_default();
     screen::note(&format!("masqueraded by one rule of a table of its own: {}", masquerade.trim()));
     dhow(stack, &["rm", "-f", "web"], 0);
 }
