@@ -36,6 +36,8 @@ pub(super) async fn open_write(
             Err(error) => return Err(PathError::at("open fifo", path)(error.into()).into()),
         }
     };
+    // Not granted to everyone; the smaller buffer works too.
+    let _ = rustix::pipe::fcntl_setpipe_size(&sink, super::PIPE_SIZE);
     let keeper =
         open(path, OFlags::RDONLY).map_err(|error| PathError::at("open fifo", path)(error.into()))?;
     Ok((Watched::new(reactor, sink).map_err(IoError::Pipe)?, keeper))

@@ -9,6 +9,9 @@ use super::uri::Logger;
 use super::{IoError, Owner, Stream};
 use crate::reactor::{Reactor, Watched};
 
+/// How long it may take to be ready.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// The ends to write to.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -51,8 +54,10 @@ pub(super) async fn start(reactor: &Reactor, logger: &Logger, owner: &Owner) -> 
     rustix::io::ioctl_fionbio(&ready, true).map_err(IoError::Pipe)?;
     let ready = Watched::new(reactor, ready).map_err(IoError::Pipe)?;
     let mut byte = [0];
-    let read = ready.reading(|fd| rustix::io::read(fd, &mut byte)).await.unwrap_or(0);
-    if read == 0 && logger.strict {
+    let answer = ready.reading(|fd| rustix::io::read(fd, &mut byte));
+    let answer = reactor.within(PATIENCE, answer).await;
+    let said = matches!(answer, Some(Ok(1..)));
+    if answer.is_none() || (logger.strict && !said) {
         return Err(IoError::LoggerNotReady(logger.program.clone()));
     }
     Ok(Inputs { stdout: Some(stdout), stderr: Some(stderr) })

@@ -4,7 +4,7 @@
 //! futures that copy. Does not own: the process. Nothing here blocks, except writes to regular files.
 //!
 //! ```text
-//! container ─pipe─> pump ─┬─> FIFO (spliced)             FIFO ──────┬─> stdin ─pipe─> container
+//! container ─pipe─> pump ─┬─> FIFO                       FIFO ──────┬─> stdin ─pipe─> container
 //!       or ─pty──> pump   ├─> file                       socket ────┘
 //!                         └─> json-file log + socket
 //! ```
@@ -33,6 +33,12 @@ use rustix::termios::Winsize;
 use stdin::Stdin;
 
 use crate::reactor::{Changed, Reactor, Watched};
+
+/// How long output may stand still, and how often it is looked at, before an exit is told without the rest.
+const SETTLE: Duration = Duration::from_millis(100);
+const SETTLE_ROUNDS: usize = 50;
+/// How much a pipe may hold, where the system allows it: fewer wake-ups for whoever writes in small pieces.
+const PIPE_SIZE: usize = 1 << 20;
 
 /// The streams of a process, as a request names them.
 #[derive(Debug, Clone, Default)]
@@ -91,8 +97,6 @@ pub(crate) struct Io {
     waiting: RefCell<Option<Output>>,
     console: RefCell<Option<Rc<Watched<OwnedFd>>>>,
     hubs: Vec<Rc<Hub>>,
-    /// Whether somebody reads a log file and expects it whole when the process is gone.
-    logged: bool,
     copying: Rc<Copying>,
 }
 
@@ -100,6 +104,8 @@ pub(crate) struct Io {
 #[derive(Debug, Default)]
 struct Copying {
     count: Cell<usize>,
+    /// Counts what was copied.
+    progress: Cell<u64>,
     changed: Changed,
 }
 
@@ -121,7 +127,7 @@ impl Io {
     /// it has to say is our error, not the container's output.
     pub(crate) fn start_pipes(&self) {
         for (source, output) in self.pipes.take() {
-            self.copying.spawn(&self.reactor, pump::pipe(self.reactor.clone(), source, output));
+            self.copying.spawn(&self.reactor, Rc::new(source), output);
         }
     }
 
@@ -131,8 +137,7 @@ impl Io {
         let master = Rc::new(Watched::new(&self.reactor, master).map_err(IoError::Pipe)?);
         self.console.replace(Some(Rc::clone(&master)));
         if let Some(output) = self.waiting.take() {
-            self.copying
-                .spawn(&self.reactor, pump::terminal(self.reactor.clone(), Rc::clone(&master), output));
+            self.copying.spawn(&self.reactor, Rc::clone(&master), output);
         }
         if let Some(stdin) = &self.stdin {
             stdin.connect(master);
@@ -159,9 +164,14 @@ impl Io {
         self.reactor.within(limit, done).await.is_some()
     }
 
-    /// Whether the output goes to a log that should be whole before the exit is told.
-    pub(crate) fn is_logged(&self) -> bool {
-        self.logged
+    /// Waits until all output has been copied, as long as it moves: what stands still is held by somebody else.
+    pub(crate) async fn settled(&self) {
+        for _ in 0..SETTLE_ROUNDS {
+            let before = self.copying.progress.get();
+            if self.drained(SETTLE).await || self.copying.progress.get() == before {
+                return;
+            }
+        }
     }
 
     /// Tells everyone attached that the process is over: at once when its output was copied, or after `grace` when
@@ -190,9 +200,11 @@ impl Drop for Io {
 }
 
 impl Copying {
-    fn spawn(self: &Rc<Self>, reactor: &Reactor, pump: impl Future<Output = ()> + 'static) {
+    fn spawn(self: &Rc<Self>, reactor: &Reactor, source: Rc<Watched<OwnedFd>>, output: Output) {
         self.count.set(self.count.get() + 1);
-        let copying = Rc::clone(self);
+        let (copying, counting) = (Rc::clone(self), Rc::clone(self));
+        let progress = move || counting.progress.set(counting.progress.get().wrapping_add(1));
+        let pump = pump::copy(reactor.clone(), source, output, progress);
         reactor.spawn(async move {
             pump.await;
             copying.count.set(copying.count.get() - 1);

@@ -17,11 +17,8 @@ use super::log::{LogFile, LogStream};
 use super::pump::Output;
 use super::stdin::{Feed, Stdin};
 use super::uri::{LogOptions, Target};
-use super::{Copying, Hub, Io, IoError, Stdio, Stream, fifo, logger};
+use super::{Copying, Hub, Io, IoError, PIPE_SIZE, Stdio, Stream, fifo, logger};
 use crate::reactor::{Reactor, Watched};
-
-/// How much a pipe may hold, where the system allows it: fewer wake-ups for whoever writes in small pieces.
-const PIPE_SIZE: usize = 1 << 20;
 
 /// Whose stdio it is.
 #[derive(Debug, Clone)]
@@ -100,7 +97,6 @@ pub(crate) async fn open(
         stdin_fifo: RefCell::new(opening.stdin_fifo),
         waiting: RefCell::new(waiting),
         console: RefCell::default(),
-        logged: !opening.logs.is_empty(),
         hubs: opening.hubs.into_values().collect(),
         pipes: RefCell::new(pipes),
         copying: Rc::new(Copying::default()),

@@ -1,17 +1,13 @@
 //! Copying output.
 //!
-//! A pipe into a FIFO is spliced: its bytes never come up here. Everything else goes through one buffer that all
-//! pumps of the process share, since none keeps it across a wait.
+//! All pumps of the process share one buffer, since none keeps it across a wait.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::SystemTime;
-
-use rustix::io::Errno;
-use rustix::pipe::SpliceFlags;
+use std::time::{Duration, SystemTime};
 
 use super::attach::Hub;
 use super::log::LogStream;
@@ -22,6 +18,9 @@ use crate::reactor::{Reactor, Watched};
 const CHUNK: usize = 64 << 10;
 /// How many chunks are copied before other futures get their turn.
 const TURN: usize = 16;
+/// How often a FIFO is looked at while its last bytes are read, and how long its reader may pause.
+const READER_PAUSE: Duration = Duration::from_millis(2);
+const READER_PATIENCE: Duration = Duration::from_millis(60);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -96,20 +95,13 @@ impl Output {
     }
 }
 
-/// Copies a pipe until all its writers are gone.
-pub(super) async fn pipe(reactor: Reactor, source: Watched<OwnedFd>, output: Output) {
-    match output {
-        Output::Fifo { sink, _keeper } => splice(&reactor, &source, &sink).await,
-        output => copy(&reactor, &source, output).await,
-    }
-}
-
-/// Copies a terminal until its other side is closed, which reads as an error.
-pub(super) async fn terminal(reactor: Reactor, master: Rc<Watched<OwnedFd>>, output: Output) {
-    copy(&reactor, &master, output).await;
-}
-
-async fn copy(reactor: &Reactor, source: &Watched<OwnedFd>, mut output: Output) {
+/// Copies `source` until all its writers are gone: a pipe then ends, and a terminal reads as an error.
+pub(super) async fn copy(
+    reactor: Reactor,
+    source: Rc<Watched<OwnedFd>>,
+    mut output: Output,
+    progress: impl Fn() + 'static,
+) {
     let mut turn = 0;
     loop {
         let taken = source.reading(|fd| {
@@ -121,52 +113,32 @@ async fn copy(reactor: &Reactor, source: &Watched<OwnedFd>, mut output: Output) 
         });
         let Ok((1.., rest)) = taken.await else { break };
         output.room(&rest).await;
+        progress();
         turn += 1;
         if turn % TURN == 0 {
             reactor.pause().await;
         }
     }
+    if let Output::Fifo { sink, .. } = &output {
+        until_read(&reactor, sink, &progress).await;
+    }
     output.finish();
 }
 
-async fn splice(reactor: &Reactor, source: &Watched<OwnedFd>, sink: &Watched<OwnedFd>) {
-    let mut turn = 0;
-    loop {
-        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        let moved = rustix::pipe::splice(source, None, sink, None, CHUNK * TURN, flags);
-        match moved {
-            Ok(0) => return,
-            Ok(_) => {
-                turn += 1;
-                if turn % TURN == 0 {
-                    reactor.pause().await;
-                }
-            }
-            Err(Errno::INTR) => {}
-            // Either end can be the reason. With input waiting before a second try, it is the sink that is full.
-            Err(Errno::AGAIN) => {
-                if !is_readable(source) {
-                    let waited =
-                        source.reading(|fd| if is_readable(fd) { Ok(()) } else { Err(Errno::AGAIN) });
-                    let _ = waited.await;
-                } else {
-                    let retried =
-                        sink.writing(|fd| rustix::pipe::splice(source, None, fd, None, CHUNK * TURN, flags));
-                    if matches!(retried.await, Ok(0) | Err(_)) {
-                        return;
-                    }
-                }
-            }
-            Err(error) => {
-                journal::warn_once("copy output", &error);
-                return;
-            }
+/// Waits until the other side of a FIFO has read everything, as long as it reads at all: containerd's clients close
+/// their end as soon as they hear of the exit, and would lose the rest.
+async fn until_read(reactor: &Reactor, sink: &Watched<OwnedFd>, progress: &impl Fn()) {
+    let mut last = u64::MAX;
+    let mut idle = Duration::ZERO;
+    while let Ok(unread @ 1..) = rustix::io::ioctl_fionread(sink)
+        && idle < READER_PATIENCE
+    {
+        if unread == last {
+            idle += READER_PAUSE;
+        } else {
+            (last, idle) = (unread, Duration::ZERO);
+            progress();
         }
+        reactor.sleep(READER_PAUSE).await;
     }
-}
-
-/// Whether a read would not wait: there is input, or the end of it.
-fn is_readable(fd: impl std::os::fd::AsFd) -> bool {
-    let mut polled = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-    rustix::event::poll(&mut polled, Some(&rustix::event::Timespec::default())).is_ok_and(|ready| ready > 0)
 }

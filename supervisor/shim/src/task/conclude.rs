@@ -11,8 +11,6 @@ use super::process::{Process, State};
 use crate::exit_record::ExitRecord;
 use crate::journal;
 
-/// How long the last output may take on its way into the log before the exit is told without it.
-const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// How long clients stay attached when something that the process left behind still holds its stdout.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -35,10 +33,8 @@ impl Shim {
         // A start that is under way has its own event to publish first.
         process.settled().await;
         let io = process.io.borrow().clone();
-        if let Some(io) = &io
-            && io.is_logged()
-        {
-            io.drained(LAST_OUTPUT).await;
+        if let Some(io) = &io {
+            io.settled().await;
         }
         if process.is_init() {
             self.tell_oom(container);
