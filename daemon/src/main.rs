@@ -1,5 +1,4 @@
 //! `dhowd`: serves the Docker Engine API and drives the supervisor below it.
-#![allow(dead_code, unused_imports, reason = "parts arrive before their callers")]
 
 mod container;
 mod daemon;

@@ -2,8 +2,6 @@
 //!
 //! This file wires; what happens is in the modules: [`supervisor`] opens the parts, [`server`] answers for them.
 
-#![allow(dead_code, unused_imports, reason = "the services that use the rest are not wired yet")]
-
 mod blocking;
 mod command;
 mod config;

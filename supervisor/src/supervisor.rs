@@ -28,10 +28,6 @@ pub(crate) const JOURNAL: &str = "metadata.journal";
 pub(crate) struct Deps {
     /// Directory of what must survive a reboot.
     pub(crate) root: PathBuf,
-    /// Directory of what ends with the boot.
-    pub(crate) state: PathBuf,
-    /// The socket that we serve gRPC on.
-    pub(crate) address: PathBuf,
     pub(crate) metadata: metadata::Store,
     pub(crate) events: Exchange,
     /// Asks for a garbage collection.
@@ -77,14 +73,12 @@ impl Deps {
             images,
             containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
             leases,
-            address,
             content,
             snapshotters,
             metadata,
             events,
             collector,
             root,
-            state,
             _lock: lock,
         })
     }

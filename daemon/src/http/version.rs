@@ -14,11 +14,6 @@ impl Version {
         Self(1, minor)
     }
 
-    /// Whether this is older than `1.minor`.
-    pub(crate) fn before(self, minor: u32) -> bool {
-        self < Self::one(minor)
-    }
-
     /// What a path without a version means: the newest.
     pub(crate) fn newest() -> Self {
         parse(API_VERSION).unwrap_or(Self::one(51))

@@ -24,9 +24,6 @@ pub(crate) enum AddressError {
     /// All pools overlap with routes or networks.
     #[error("all predefined address pools have been fully subnetted")]
     NoSubnet,
-    /// The wanted subnet overlaps with another network's.
-    #[error("Pool overlaps with other one on this address space")]
-    Overlap,
     /// Every address of the range is taken.
     #[error("no available IPv4 addresses on this network's address pools: {0}")]
     Full(String),

@@ -39,7 +39,6 @@ const IFF_UP: u32 = 1;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_BOOT: u8 = 3;
 const RT_SCOPE_UNIVERSE: u8 = 0;
-const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
 
 /// Index of the loopback interface in every network namespace.
@@ -232,13 +231,6 @@ pub(super) fn routed(socket: &Socket) -> Result<Vec<IpNet>, NetlinkError> {
             (prefix > 0).then(|| IpNet::new(destination, prefix).ok())?
         })
         .collect())
-}
-
-/// A route to `net` straight through a link: what an address with that prefix would make.
-pub(super) fn add_link_route(index: u32, net: IpNet) -> Message {
-    route("add route", net.addr(), RT_SCOPE_LINK, net.prefix_len())
-        .attribute(RTA_DST, &octets(net.network()))
-        .u32(RTA_OIF, index)
 }
 
 fn family(address: IpAddr) -> u8 {

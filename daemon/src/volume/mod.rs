@@ -226,11 +226,6 @@ impl Volumes {
         Ok(())
     }
 
-    /// Bytes in a volume.
-    pub(crate) fn size(&self, name: &str) -> u64 {
-        size_of(&self.data(name))
-    }
-
     fn data(&self, name: &str) -> PathBuf {
         self.folder.join(name).join(DATA)
     }

@@ -6,7 +6,7 @@ use super::say;
 use crate::metadata;
 use crate::options::Options;
 use crate::supervisor::{JOURNAL, METADATA, directory, lock};
-use crate::verify::{Finding, check};
+use crate::verify::check;
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let (root, state) = (directory(&options.root)?, directory(&options.state)?);

@@ -138,14 +138,6 @@ impl Subscription {
     pub(crate) async fn next(&mut self) -> Option<Envelope> {
         self.queue.recv().await.map(Arc::unwrap_or_clone)
     }
-
-    /// As [`Subscription::next`], for `Stream` implementations.
-    pub(crate) fn poll_next(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Envelope>> {
-        self.queue.poll_recv(context).map(|envelope| envelope.map(Arc::unwrap_or_clone))
-    }
 }
 
 /// Checks an envelope that came from outside.

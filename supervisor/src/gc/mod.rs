@@ -35,7 +35,7 @@ pub(crate) use collector::Collector;
 use dhow_proto::error::Kind;
 pub(crate) use history::{COLLECTED, Collected};
 pub(crate) use node::{Node, Subject};
-pub(crate) use question::{Answer, QUESTION_URL, Question, QuestionError};
+pub(crate) use question::{Answer, QUESTION_URL, Question};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::content::ContentError;

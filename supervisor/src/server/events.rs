@@ -1,13 +1,10 @@
 //! `containerd.services.events.v1.Events`
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use dhow_proto::containerd::services::events::v1::events_server::{Events, EventsServer};
 use dhow_proto::containerd::services::events::v1::{ForwardRequest, PublishRequest, SubscribeRequest};
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::Replies;
@@ -24,28 +21,17 @@ pub(crate) fn service(deps: &Arc<Deps>) -> EventsServer<EventsService> {
 }
 
 /// A subscription as a stream of answers, ended by an error for a subscriber that fell behind.
-struct Subscribed {
-    subscription: Subscription,
-    over: bool,
-}
-
-impl Stream for Subscribed {
-    type Item = Result<Envelope, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        self.subscription.poll_next(context).map(|envelope| match envelope {
-            Some(envelope) => Some(Ok(envelope)),
+fn answers(subscription: Subscription) -> Replies<Envelope> {
+    Box::pin(futures_util::stream::unfold(Some(subscription), async |subscription| {
+        let mut subscription = subscription?;
+        Some(match subscription.next().await {
+            Some(envelope) => (Ok(envelope), Some(subscription)),
             None => {
-                self.over = true;
-                Some(Err(Status::resource_exhausted(
-                    "subscriber fell behind; events were lost, subscribe again",
-                )))
+                let text = "subscriber fell behind; events were lost, subscribe again";
+                (Err(Status::resource_exhausted(text)), None)
             }
         })
-    }
+    }))
 }
 
 #[tonic::async_trait]
@@ -73,6 +59,6 @@ impl Events for EventsService {
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let subscription = self.0.events.subscribe(&request.into_inner().filters).map_err(status)?;
-        Ok(Response::new(Box::pin(Subscribed { subscription, over: false })))
+        Ok(Response::new(answers(subscription)))
     }
 }

@@ -21,7 +21,7 @@ mod write;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use listen::{ListenError, listen};
+pub(crate) use listen::listen;
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;

@@ -19,8 +19,6 @@ pub(crate) enum TaskError {
     #[error("invalid id")]
     Id(#[source] IdentifierError),
     #[error("{0}")]
-    Invalid(String),
-    #[error("{0}")]
     Unsupported(String),
     #[error("use bundle of task")]
     Bundle(#[from] PathError),
@@ -79,7 +77,7 @@ impl Fault for TaskError {
         match self {
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::NotFound(_) => Kind::NotFound,
-            Self::Id(_) | Self::Invalid(_) => Kind::InvalidArgument,
+            Self::Id(_) => Kind::InvalidArgument,
             Self::Unsupported(_) => Kind::Unimplemented,
             Self::Bundle(_) => Kind::Unknown,
             Self::Start(LaunchError::Protocol(_) | LaunchError::Version(_)) => Kind::Unimplemented,

@@ -29,6 +29,5 @@ mod tests;
 
 pub(crate) use create::NewTask;
 pub(crate) use error::TaskError;
-pub(crate) use exit::Exit;
 pub(crate) use manager::Manager;
 pub(crate) use shim::Task;

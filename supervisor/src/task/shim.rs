@@ -67,10 +67,6 @@ impl Task {
         &self.id
     }
 
-    pub(crate) fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
     /// Calls a method of the Task service.
     pub(crate) async fn call<Q: Message, R: Message + Default>(
         &self,

@@ -22,6 +22,5 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use end::{End, EndError};
-pub(crate) use run::{TransferError, Transfers};
-pub(crate) use stream::{Stream, StreamError, Streams};
+pub(crate) use end::End;
+pub(crate) use run::Transfers;

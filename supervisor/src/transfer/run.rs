@@ -14,7 +14,7 @@ use super::naming;
 use super::stream::{Closing, Stream, StreamError, Streams};
 use crate::blocking;
 use crate::fault::Fault;
-use crate::image::archive::{ExportOptions, ImageArchiveError};
+use crate::image::archive::ExportOptions;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::image::{Image, ImageError, Progress, Selection, Transport, TransportError, Update};

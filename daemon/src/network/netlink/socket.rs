@@ -8,7 +8,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
     socket, sockopt,
 };
-use nix::sys::time::{TimeVal, TimeValLike};
+use nix::sys::time::TimeVal;
 
 use super::message::Message;
 
@@ -54,11 +54,9 @@ impl NetlinkError {
     }
 }
 
-/// One message of an answer: its type, and what follows the netlink header.
+/// One message of an answer: what follows the netlink header.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// The message type.
-    pub(crate) kind: u16,
     /// The family's header and the attributes.
     pub(crate) body: Vec<u8>,
 }
@@ -131,7 +129,7 @@ impl Socket {
                         Some(error) => return Err(NetlinkError::new(request.what(), error)),
                         None => return Ok(replies),
                     },
-                    kind => replies.push(Reply { kind, body: body.to_vec() }),
+                    _ => replies.push(Reply { body: body.to_vec() }),
                 }
             }
         }
@@ -149,7 +147,7 @@ impl Socket {
                         let error = errno(body).unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
                         return Err(NetlinkError::new(request.what(), error));
                     }
-                    (kind, true) => return Ok(Reply { kind, body: body.to_vec() }),
+                    (_, true) => return Ok(Reply { body: body.to_vec() }),
                     (_, false) => {}
                 }
             }

@@ -69,9 +69,6 @@ pub(crate) enum ImageArchiveError {
     /// It is an OCI layout of another version.
     #[error("unsupported OCI version {0}")]
     Version(String),
-    /// The media type asked for is not offered.
-    #[error("unsupported archive media type {0:?}")]
-    MediaType(String),
     /// It cannot be written.
     #[error("write image archive")]
     Write(#[source] io::Error),
@@ -81,7 +78,6 @@ impl Fault for ImageArchiveError {
     fn kind(&self) -> Kind {
         match self {
             Self::Write(_) => Kind::Unavailable,
-            Self::MediaType(_) => Kind::Unimplemented,
             _ => Kind::InvalidArgument,
         }
     }
