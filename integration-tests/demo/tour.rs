@@ -143,7 +143,8 @@ pub(crate) fn terminal(stack: &Stack) {
 /// Memory and process limits, seen from inside.
 pub(crate) fn limits(stack: &Stack) {
     screen::title("Limits, seen from inside");
-    let script = "echo memory $(cat /sys/fs/cgroup/memory/memory.limit_in_bytes), processes $(cat /sys/fs/cgroup/pids/pids.max)";
+    let script =
+        "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes pids/pids.max || cat memory.max pids.max";
     dhow(stack, &["run", "--rm", "-m", "64m", "--pids-limit", "20", "busybox", "sh", "-c", script], 0);
     screen::note("a process that eats more is killed by the kernel:");
     dhow(stack, &["run", "--rm", "-m", "16m", "busybox", "tail", "/dev/zero"], 137);

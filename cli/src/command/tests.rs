@@ -1,3 +1,5 @@
+//! The command line as a whole: names, aliases, help.
+
 use super::catalog::{CATALOG, GROUPS};
 use super::parse;
 

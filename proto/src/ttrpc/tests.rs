@@ -1,3 +1,5 @@
+//! Frames, whole and hostile.
+
 use proptest::prelude::*;
 use prost::Message;
 

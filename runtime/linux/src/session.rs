@@ -1,5 +1,6 @@
-#![expect(unsafe_code, reason = "pre_exec is unsafe: the closure runs in the forked child")]
 //! `setsid(2)` for a child that must not share its parent's session.
+
+#![expect(unsafe_code, reason = "pre_exec is unsafe: the closure runs in the forked child")]
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -1,3 +1,5 @@
+//! Who hears what, and in which order.
+
 use dhow_proto::containerd::events::{TaskExit, TaskStart};
 
 use super::*;

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::fetch::Blob;
 use super::*;
 use crate::content::Digest;
 

@@ -1,3 +1,5 @@
+//! Tasks through their life, as the manager keeps them.
+
 use std::time::Duration;
 
 use super::manager::Slot;

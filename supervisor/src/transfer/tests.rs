@@ -12,8 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::bytes::{Incoming, Outgoing};
-use super::stream::Closing;
-use super::*;
+use super::stream::{Closing, StreamError, Streams};
 use crate::blocking;
 use crate::namespace::Namespace;
 

@@ -1,3 +1,5 @@
+//! Calls and answers over a real socket.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Docker's rules for the options of run and create.
+
 use clap::{Args, FromArgMatches};
 use dhow_engine_api::container::CreateRequest;
 

@@ -1,3 +1,5 @@
+//! Go templates, as Docker renders them.
+
 use serde_json::{Value, json};
 
 use super::{Datum, Missing, Mode, Template};

@@ -1,3 +1,5 @@
+//! Documents as clients really send them.
+
 use serde_json::json;
 
 use super::{from_slice, from_value};

@@ -1,3 +1,5 @@
+//! The rules in a kernel of their own namespace.
+
 use super::*;
 
 #[test]

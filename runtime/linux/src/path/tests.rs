@@ -1,3 +1,5 @@
+//! Paths in a hostile tree.
+
 use super::*;
 
 fn root() -> (tempfile::TempDir, OwnedFd) {

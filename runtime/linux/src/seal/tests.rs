@@ -1,3 +1,5 @@
+//! A sealed program cannot be written.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Readiness and timers of one thread.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

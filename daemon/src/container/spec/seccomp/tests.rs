@@ -1,3 +1,5 @@
+//! The profile against Docker's rules.
+
 use oci_spec::runtime::{LinuxSeccompAction, LinuxSyscall};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Lines as Docker's json-file has them.
+
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
