@@ -57,8 +57,10 @@ fn our_cli_drives_a_stock_dockerd() {
         if arguments.contains(&"json") && old {
             continue;
         }
-        let (ours, theirs) = (dhow(&dockerd, arguments).ok(), dockerd.docker(arguments).ok());
-        assert_eq!(ours, theirs, "{arguments:?}");
+        // Ages and CPU shares may change between the two calls, but not three times in a row.
+        let pairs = (0..3).map(|_| (dhow(&dockerd, arguments).ok(), dockerd.docker(arguments).ok()));
+        let pairs: Vec<_> = pairs.collect();
+        assert!(pairs.iter().any(|(ours, theirs)| ours == theirs), "{arguments:?}: {pairs:#?}");
     }
     dhow(&dockerd, &["kill", "box"]).ok();
     assert_eq!(dhow(&dockerd, &["wait", "box"]).ok(), "137");
