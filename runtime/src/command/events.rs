@@ -73,7 +73,11 @@ impl EventsArgs {
             let wait = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
             match poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&wait)) {
                 Ok(0) => {
-                    print_stats(container)?;
+                    match print_stats(container) {
+                        // It is being deleted under our eyes; the watch tells when that is done.
+                        Err(_) if container.init().is_none() => {}
+                        other => other?,
+                    }
                     next += self.interval;
                 }
                 Ok(_) => match watch.read()? {
