@@ -127,9 +127,10 @@ pub(crate) fn terminal(stack: &Stack) {
     let mut shell = Terminal::start(&stack.command("dhow", &exec));
     shell.type_text("tty; stty size\r");
     screen::output(&shell.expect("24 80"));
-    shell.resize(120, 40);
     screen::note("(the window grows to 120x40)");
     eventually("the new size arrives", || {
+        shell.resize(110, 40);
+        shell.resize(120, 40);
         shell.type_text("stty size\r");
         shell.expect("stty size\r\n");
         shell.expect("\r\n").starts_with("40 120")

@@ -92,7 +92,18 @@ impl Drop for Containerd {
 /// Runs `ctr` against the socket of a containerd or of a supervisor.
 #[track_caller]
 pub fn ctr(socket: &Path, arguments: &[&str]) -> Done {
-    run(Command::new("ctr").arg("--address").arg(socket).args(arguments))
+    run(&mut ctr_command(socket, arguments))
+}
+
+/// A `ctr` command in a namespace named after the host: `ctr` puts a container into the cgroup `/NAMESPACE/ID`.
+#[must_use]
+pub fn ctr_command(socket: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("ctr");
+    command.arg("--address").arg(socket).args(arguments);
+    if let Some(host) = socket.parent().and_then(Path::file_name) {
+        command.env("CONTAINERD_NAMESPACE", host);
+    }
+    command
 }
 
 /// A stock dockerd on a socket of its own, without networks of its own making.

@@ -86,9 +86,7 @@ impl Supervisor {
     /// A `ctr` command to start in the background or in a terminal.
     #[must_use]
     pub fn ctr_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
-        command.arg("--address").arg(self.socket()).args(arguments);
-        command
+        crate::peers::ctr_command(&self.socket(), arguments)
     }
 }
 

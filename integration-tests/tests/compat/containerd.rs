@@ -1,6 +1,6 @@
 //! A stock containerd stands on our runtime, and, apart from that, on our shim.
 
-use dhow_integration_tests::peers::Containerd;
+use dhow_integration_tests::peers::{Containerd, ctr_command};
 use dhow_integration_tests::process::eventually;
 use dhow_integration_tests::terminal::Terminal;
 use dhow_integration_tests::{binaries, image};
@@ -55,10 +55,8 @@ fn our_shim_is_its_shim() {
 #[test]
 fn our_shim_gives_a_terminal() {
     let containerd = with_image();
-    let socket = containerd.socket();
-    let mut command = std::process::Command::new("ctr");
-    command.arg("--address").arg(socket);
-    command.args(["run", "--rm", "-t", "--runtime", "io.containerd.dhow.v2", IMAGE, "tty", "sh"]);
+    let run = ["run", "--rm", "-t", "--runtime", "io.containerd.dhow.v2", IMAGE, "tty", "sh"];
+    let command = ctr_command(&containerd.socket(), &run);
     let mut terminal = Terminal::start(&command);
     terminal.type_text("tty\r");
     terminal.expect("/dev/pts/0");

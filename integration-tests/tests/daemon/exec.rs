@@ -41,8 +41,9 @@ fn a_terminal_follows_its_window() {
     let mut terminal = Terminal::start(&stack.command("dhow", &["exec", "-it", "box", "sh"]));
     terminal.type_text("stty size\r");
     terminal.expect("24 80");
-    terminal.resize(120, 40);
     dhow_integration_tests::process::eventually("the new size arrives", || {
+        terminal.resize(110, 40);
+        terminal.resize(120, 40);
         terminal.type_text("stty size\r");
         terminal.expect("stty size\r\n");
         terminal.expect("\r\n").starts_with("40 120")
