@@ -13,6 +13,7 @@ pub mod peers;
 pub mod process;
 pub mod registry;
 pub mod runtime;
+pub mod shim;
 pub mod stack;
 pub mod supervisor;
 pub mod terminal;

@@ -1,5 +1,6 @@
 //! The shim below our supervisor: where streams go, what survives, what a task may ask.
 
+mod sandbox;
 mod stdio;
 
 use dhow_integration_tests::bundle::spec;

@@ -80,11 +80,15 @@ fn serve(options: &Options) -> anyhow::Result<()> {
     let sockets = socket.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("/run")).to_owned();
     let shim = Rc::new(Shim::new(&reactor, &reaper, &publisher, &options.namespace, sockets));
     reactor.spawn(server::accept(reactor.clone(), listener, Rc::clone(&shim)));
-    reactor.run(shim.until_shutdown()).context("run event loop")?;
-    if let Some(socket) = socket {
-        socket::remove(&socket);
-    }
-    Ok(())
+    let until_shutdown = async {
+        shim.until_shutdown().await;
+        // Before anything else: a newcomer of our group that still found it would be left alone with it.
+        if let Some(socket) = socket {
+            socket::remove(&socket);
+        }
+        shim.deliver_the_rest().await;
+    };
+    reactor.run(until_shutdown).context("run event loop")
 }
 
 fn listener(options: &Options) -> anyhow::Result<OwnedFd> {

@@ -97,7 +97,7 @@ impl Connection {
 
     async fn answer(&self, reactor: &Reactor, shim: &Rc<Shim>, stream: u32, request: Request) {
         let call = service::call(shim, &request);
-        let result = if request.method == "Wait" {
+        let result = if service::only_waits(&request) {
             either(call, self.given_up(reactor, request.timeout_nano)).await
         } else {
             call.await

@@ -32,17 +32,48 @@ impl SocketError {
     }
 }
 
+/// Who serves a socket.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// Nobody did: here is the listener.
+    Ours(OwnedFd),
+    /// A living process does.
+    Taken,
+}
+
+/// Listens at `path`, unless a living process does. Of any number of callers at the same moment one gets the listener.
+pub(crate) fn listen_or_find(path: &Path) -> Result<Place, SocketError> {
+    let failed = |source| SocketError { action: "lock folder of", path: path.to_owned(), source };
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    make_folder(path)?;
+    // Between bind and listen a socket looks as if its process were dead: nobody else may look then.
+    let lock = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let lock = lock.map_err(failed)?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).map_err(failed)?;
+    match listen(path) {
+        Ok(listener) => Ok(Place::Ours(listener)),
+        Err(error) if error.source == Errno::ADDRINUSE => Ok(Place::Taken),
+        Err(error) => Err(error),
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), SocketError> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| SocketError {
+        action: "create folder of",
+        path: path.to_owned(),
+        source: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    })
+}
+
 /// Listens at `path`, for its owner alone; a socket that a dead process left there is replaced.
 pub(crate) fn listen(path: &Path) -> Result<OwnedFd, SocketError> {
     let failed = |action| move |source| SocketError { action, path: path.to_owned(), source };
-    if let Some(folder) = path.parent() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| failed("create folder of")(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    }
+    make_folder(path)?;
     let socket = new_socket().map_err(failed("create"))?;
     let bound = with_address(path, |address| rustix::net::bind(&socket, address));
     let bound = match bound {
-        Err(Errno::ADDRINUSE) if connect(path).is_err() => {
+        Err(Errno::ADDRINUSE) if !is_served(path) => {
             remove(path);
             with_address(path, |address| rustix::net::bind(&socket, address))
         }
@@ -61,6 +92,18 @@ pub(crate) fn connect(path: &Path) -> Result<OwnedFd, SocketError> {
     let socket = new_socket().map_err(failed)?;
     with_address(path, |address| rustix::net::connect(&socket, address)).map_err(failed)?;
     Ok(socket)
+}
+
+/// Whether a living process listens there, also one that is too busy to accept.
+fn is_served(path: &Path) -> bool {
+    !matches!(connect(path), Err(error) if matches!(error.source, Errno::CONNREFUSED | Errno::NOENT))
+}
+
+/// Removes the socket at `path`, unless a living process serves it.
+pub(crate) fn remove_dead(path: &Path) {
+    if !is_served(path) {
+        remove(path);
+    }
 }
 
 /// Removes the socket at `path`, if it is there.
@@ -98,6 +141,8 @@ mod tests {
         connect(&path).expect("connect");
         assert!(listen(&path).is_err(), "somebody listens there");
         drop(listener);
-        listen(&path).expect("a dead socket is replaced");
+        let again = listen_or_find(&path).expect("a dead socket is replaced");
+        assert!(matches!(again, Place::Ours(_)));
+        assert!(matches!(listen_or_find(&path), Ok(Place::Taken)));
     }
 }

@@ -36,7 +36,8 @@ pub(crate) fn delete(options: &Options) -> anyhow::Result<()> {
     }
     if let Ok(address) = read_limited(&bundle.join("address"), 4096) {
         let address = String::from_utf8_lossy(&address);
-        socket::remove(Path::new(address.trim_start_matches("unix://")));
+        // The shim of a group may live on for the others.
+        socket::remove_dead(Path::new(address.trim_start_matches("unix://")));
     }
     let response = response(&bundle);
     std::io::stdout().write_all(&response.encode_to_vec()).context("print exit")

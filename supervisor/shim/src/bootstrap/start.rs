@@ -14,9 +14,9 @@ use dhow_proto::containerd::runtime::bootstrap::v1::{BootstrapParams, BootstrapR
 use prost::Message;
 use prost_types::Any;
 
-use super::placement;
+use super::{group, placement};
 use crate::options::Options;
-use crate::socket;
+use crate::socket::{self, Place};
 
 /// Where the serving process finds its listening socket.
 pub(crate) const LISTENER: RawFd = 3;
@@ -41,25 +41,28 @@ enum Answer {
     Protobuf,
 }
 
-/// Starts a shim for the bundle in the working directory and prints how to reach it.
+/// Starts a shim for the bundle in the working directory, unless its group has one, and prints how to reach it.
 pub(crate) fn start(options: &Options) -> anyhow::Result<()> {
     let mut input = Vec::new();
     std::io::stdin().take(INPUT_LIMIT).read_to_end(&mut input).context("read parameters")?;
     let parameters = parameters(options, &input);
 
     let folder = parameters.socket_folder.clone().unwrap_or_else(|| socket_folder(&parameters.address));
-    let path = folder.join(socket_name(&[&parameters.address, &options.namespace, &options.id]));
-    let listener = socket::listen(&path)?;
+    let group = group::of_bundle(Path::new("."), &options.id);
+    let path = folder.join(socket_name(&[&parameters.address, &options.namespace, &group]));
+    let place = socket::listen_or_find(&path)?;
     let address = format!("unix://{}", path.display());
     replace(Path::new("address"), address.as_bytes(), 0o600, Durability::Process)?;
 
-    let started = spawn(options, &parameters, listener);
-    let placed =
-        started.and_then(|pid| placement::place(pid, parameters.runtime.as_ref()).context("place the shim"));
-    if let Err(error) = placed {
-        socket::remove(&path);
-        drop(std::fs::remove_file("address"));
-        return Err(error);
+    if let Place::Ours(listener) = place {
+        let started = spawn(options, &parameters, listener);
+        let placed = started
+            .and_then(|pid| placement::place(pid, parameters.runtime.as_ref()).context("place the shim"));
+        if let Err(error) = placed {
+            socket::remove(&path);
+            drop(std::fs::remove_file("address"));
+            return Err(error);
+        }
     }
     let result = BootstrapResult {
         version: 3,
@@ -128,7 +131,7 @@ fn socket_folder(address: &str) -> PathBuf {
     }
 }
 
-/// A name for the socket of one container, the same each time: 128 bits of FNV-1a over whose it is.
+/// A name for the socket of one group, the same each time: 128 bits of FNV-1a over whose it is.
 fn socket_name(parts: &[&str]) -> String {
     let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     for byte in parts.iter().flat_map(|part| part.bytes().chain([0])) {
@@ -161,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_container_has_a_socket_of_its_own() {
+    fn each_group_has_a_socket_of_its_own() {
         let name = socket_name(&["/run/c.sock", "default", "a"]);
         assert_eq!(name.len(), 32);
         assert_eq!(name, socket_name(&["/run/c.sock", "default", "a"]));

@@ -21,7 +21,7 @@ use rustix::event::EventfdFlags;
 use crate::reactor::{Reactor, Watched};
 
 /// A container's cgroup.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cgroup {
     place: Place,
     /// How many OOM kills were told.
@@ -52,6 +52,19 @@ impl Cgroup {
         let membership = read_limited(Path::new(&format!("/proc/{pid}/cgroup")), 64 << 10).ok()?;
         let mounts = read_limited(Path::new("/proc/self/mountinfo"), 16 << 20).ok()?;
         let place = locate(&String::from_utf8_lossy(&membership), &String::from_utf8_lossy(&mounts))?;
+        Some(Self { place, ooms: Cell::new(0) })
+    }
+
+    /// The cgroup that this one lies in, unless that is the whole machine.
+    pub(crate) fn parent(&self) -> Option<Self> {
+        let above = |folder: &PathBuf| folder.parent().filter(|parent| !is_root(parent)).map(PathBuf::from);
+        let place = match &self.place {
+            Place::V1(folders) => {
+                let parents = folders.iter().map(|(name, folder)| Some((*name, above(folder)?)));
+                Place::V1(parents.collect::<Option<_>>()?)
+            }
+            Place::V2(folder) => Place::V2(above(folder)?),
+        };
         Some(Self { place, ooms: Cell::new(0) })
     }
 
@@ -164,6 +177,15 @@ fn folder(mounts: &str, fstype: &str, controller: Option<&str>, path: &str) -> O
     })
 }
 
+/// Whether a folder is the root of its hierarchy: where another file system is mounted.
+fn is_root(folder: &Path) -> bool {
+    let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev);
+    match (device(folder), device(&folder.join(".."))) {
+        (Ok(own), Ok(above)) => own != above,
+        _ => true,
+    }
+}
+
 /// A limit: `max` and v1's huge numbers are no limit.
 fn limit_at(path: &Path) -> u64 {
     number_at(path).unwrap_or(u64::MAX)
@@ -191,6 +213,14 @@ mod tests {
     fn a_v2_host_has_one_folder() {
         assert_eq!(locate("0::/a/b\n", MOUNTS), Some(Place::V2("/sys/fs/cgroup/unified/a/b".into())));
         assert_eq!(locate("", MOUNTS), None);
+    }
+
+    #[test]
+    fn the_whole_machine_is_no_parent() {
+        assert!(is_root(Path::new("/proc")));
+        assert!(!is_root(Path::new("/proc/self")));
+        let top = Cgroup { place: Place::V2("/proc/x".into()), ooms: Cell::new(0) };
+        assert_eq!(top.parent(), None);
     }
 
     #[test]

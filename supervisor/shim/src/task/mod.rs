@@ -1,4 +1,4 @@
-//! The containers of this shim: one method of the Task service a file, on one state.
+//! The containers of this shim: one method of the Task service a file, and the Sandbox service, on one state.
 //!
 //! Owns: what exists ([`Shim`], [`Container`], [`Process`]), the order of what happens to it, and the promises about
 //! events: create before start before exit, OOM before exit, the exits of execs before the exit of the container.
@@ -16,6 +16,7 @@ mod pause;
 mod pids;
 mod process;
 mod query;
+mod sandbox;
 mod start;
 mod update;
 
@@ -29,6 +30,7 @@ use container::Container;
 use dhow_proto::containerd::task::v3::ShutdownRequest;
 pub(crate) use error::TaskError;
 use process::Process;
+use sandbox::Sandbox;
 
 use crate::publisher::Publisher;
 use crate::reactor::{Changed, Reactor};
@@ -46,6 +48,8 @@ pub(crate) struct Shim {
     containers: RefCell<BTreeMap<String, Rc<Container>>>,
     /// Ids whose container is being created or deleted.
     reserved: RefCell<BTreeSet<String>>,
+    /// The pod that the containers form, if a client made one.
+    sandbox: RefCell<Option<Rc<Sandbox>>>,
     shutdown: Cell<Shutdown>,
     changed: Changed,
 }
@@ -73,6 +77,7 @@ impl Shim {
             sockets,
             containers: RefCell::default(),
             reserved: RefCell::default(),
+            sandbox: RefCell::default(),
             shutdown: Cell::new(Shutdown::No),
             changed: Changed::default(),
         }
@@ -83,9 +88,10 @@ impl Shim {
         self.publisher.wake();
     }
 
-    /// Ends the shim after the reply, unless it still has containers.
+    /// Ends the shim after the reply, unless it still has containers or a sandbox that wait for others.
     pub(crate) fn request_shutdown(&self, request: &ShutdownRequest) {
-        if request.now || (self.containers.borrow().is_empty() && self.reserved.borrow().is_empty()) {
+        let idle = self.containers.borrow().is_empty() && self.reserved.borrow().is_empty();
+        if request.now || (idle && self.sandbox.borrow().is_none()) {
             self.shutdown.set(Shutdown::Requested);
         }
     }
@@ -100,9 +106,13 @@ impl Shim {
         self.changed.notify();
     }
 
-    /// Waits for the request to end, and for the last events to be delivered.
+    /// Waits for the request to end.
     pub(crate) async fn until_shutdown(&self) {
         self.changed.until(|| (self.shutdown.get() == Shutdown::Now).then_some(())).await;
+    }
+
+    /// Waits for the last events to be delivered, but not for long.
+    pub(crate) async fn deliver_the_rest(&self) {
         self.publisher.flush(&self.reactor, Duration::from_secs(3)).await;
     }
 
