@@ -1,4 +1,7 @@
-//! Creating the directories, with every limit in place before anybody is inside.
+//! Creating the directories, with every limit in place before the container's program runs.
+//!
+//! It goes in two halves, so that on v1 and hybrid hosts the container's first process makes its namespaces at the same
+//! time (`launch`).
 
 use std::path::Path;
 
@@ -11,42 +14,75 @@ use super::limit::Limits;
 use super::{CgroupError, Directory, Hierarchy, Manager, Version};
 
 impl Manager {
-    /// Makes the container's directories and sets `resources` in them.
+    /// The first half of creating: what a process must be born into (cgroup2), as everything where that is all there
+    /// is. Until [`Self::complete`] no limit holds.
     ///
     /// # Errors
-    /// When a directory cannot be made, is already somebody's (processes in it, or frozen), or a limit cannot be set.
-    /// Nothing that was made is left then, and nobody else's is touched.
-    pub(crate) fn create(&mut self, resources: Option<&LinuxResources>) -> Result<(), CgroupError> {
+    /// When a directory cannot be made, or is already somebody's (processes in it, or frozen). Nothing that was made
+    /// is left then, and nobody else's is touched.
+    pub(crate) fn begin(&mut self, resources: Option<&LinuxResources>) -> Result<(), CgroupError> {
         self.refuse_used()?;
-        let created = self.make_and_limit(resources);
-        if created.is_err() {
+        let alone = self.is_v2();
+        let started =
+            self.unit.as_mut().map_or(Ok(()), |unit| unit.start(resources, alone).map_err(Into::into));
+        let begun = started.and_then(|()| self.make(Version::V2, resources));
+        self.or_remove(begun).map(drop)
+    }
+
+    /// The second half: the v1 directories, and every limit. Gives the places (among all hierarchies) of those that
+    /// the container has to do without.
+    ///
+    /// # Errors
+    /// When a directory cannot be made, or a limit cannot be set. Nothing that was made is left then.
+    pub(crate) fn complete(&mut self, resources: Option<&LinuxResources>) -> Result<Vec<u8>, CgroupError> {
+        let made = self.make(Version::V1, resources);
+        let limited = made.and_then(|refused| {
+            Limits::of(self).create(resources, self.tolerant)?;
+            Ok(refused)
+        });
+        self.or_remove(limited)
+    }
+
+    /// Whether a process may be made between the two halves: it enters v1 cgroups later, by itself.
+    pub(crate) fn may_overlap(&self) -> bool {
+        self.unit.is_none() && !self.tolerant && !self.is_v2()
+    }
+
+    /// Forgets the hierarchies at `places`, as [`Self::complete`] did in another process.
+    pub(crate) fn leave_out(&mut self, places: &[u8]) {
+        let mut place = 0_u8;
+        self.hierarchies.retain(|_| {
+            place += 1;
+            !places.contains(&(place - 1))
+        });
+    }
+
+    fn or_remove<T>(&self, done: Result<T, CgroupError>) -> Result<T, CgroupError> {
+        if done.is_err() {
             // What went wrong first is what the caller must hear.
             drop(self.remove());
         }
-        created
+        done
     }
 
-    fn make_and_limit(&mut self, resources: Option<&LinuxResources>) -> Result<(), CgroupError> {
+    /// Makes the directories of one version; gives the places of those that are refused and not needed.
+    fn make(&mut self, version: Version, resources: Option<&LinuxResources>) -> Result<Vec<u8>, CgroupError> {
         let alone = self.is_v2();
-        if let Some(unit) = &mut self.unit {
-            unit.start(resources, alone)?;
-        }
-        let mut made = Vec::with_capacity(self.hierarchies.len());
-        for hierarchy in std::mem::take(&mut self.hierarchies) {
+        let mut refused = Vec::new();
+        for (place, hierarchy) in (0_u8..).zip(&self.hierarchies) {
+            if hierarchy.version != version {
+                continue;
+            }
             match hierarchy.make(resources, alone) {
-                Ok(()) => made.push(hierarchy),
-                Err(error) if self.tolerant && error.is_permission() => {}
                 // Without this hierarchy nothing that was asked for is missing.
-                Err(error) if hierarchy.is_optional() && error.is_permission() => {}
-                Err(error) => {
-                    made.push(hierarchy);
-                    self.hierarchies = made;
-                    return Err(error);
+                Err(error) if error.is_permission() && (self.tolerant || hierarchy.is_optional()) => {
+                    refused.push(place);
                 }
+                made => made?,
             }
         }
-        self.hierarchies = made;
-        Limits::of(self).create(resources, self.tolerant)
+        self.leave_out(&refused);
+        Ok(refused)
     }
 
     /// A cgroup that exists must be empty and thawed, or the container would share another's fate.

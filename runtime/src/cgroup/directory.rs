@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use dhow_linux::file::PathError;
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::Errno;
 
 use super::CgroupError;
 
@@ -24,6 +23,12 @@ pub(crate) struct Directory {
 impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+impl From<Directory> for OwnedFd {
+    fn from(directory: Directory) -> Self {
+        directory.fd
     }
 }
 
@@ -47,14 +52,14 @@ impl Directory {
 
     /// Writes `value` to the control file `name` in one call, as the kernel wants it.
     pub(super) fn write(&self, name: &str, value: &str) -> Result<(), CgroupError> {
-        let file = self.file(name, OFlags::WRONLY)?;
-        loop {
-            match rustix::io::write(&file, value.as_bytes()) {
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(CgroupError::write(&self.path.join(name), value, error.into())),
-            }
-        }
+        self.write_to(&self.file(name, OFlags::WRONLY)?, name, value)
+    }
+
+    /// Writes `value` to the open control file `name`: for many values, one call each.
+    pub(super) fn write_to(&self, file: &OwnedFd, name: &str, value: &str) -> Result<(), CgroupError> {
+        rustix::io::retry_on_intr(|| rustix::io::write(file, value.as_bytes()))
+            .map_err(|error| CgroupError::write(&self.path.join(name), value, error.into()))?;
+        Ok(())
     }
 
     /// The text of the control file `name`, without the end of its last line.

@@ -20,6 +20,16 @@ pub(crate) struct Join {
 }
 
 impl Join {
+    /// The doors that another process opened.
+    pub(crate) fn through(tasks: Vec<OwnedFd>) -> Self {
+        Self { tasks, unified: None }
+    }
+
+    /// The doors of v1, to be handed to the process that enters.
+    pub(crate) fn doors(&self) -> Vec<BorrowedFd<'_>> {
+        self.tasks.iter().map(AsFd::as_fd).collect()
+    }
+
     /// The cgroup2 directory, for `CLONE_INTO_CGROUP`.
     pub(crate) fn unified(&self) -> Option<BorrowedFd<'_>> {
         self.unified.as_ref().map(AsFd::as_fd)
@@ -36,6 +46,14 @@ impl Join {
 }
 
 impl Manager {
+    /// The cgroup2 directory that the container's first process is born into.
+    ///
+    /// # Errors
+    /// When it is missing or closed to the caller.
+    pub(crate) fn birthplace(&self) -> Result<Option<Directory>, CgroupError> {
+        self.unified().map(|hierarchy| Directory::open(&hierarchy.path)).transpose()
+    }
+
     /// Opens the doors of the container's cgroups.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Manager::new ── where the container's directories are ([`layout`], path rules of runc)
-//!   .create(resources)   mkdir in every hierarchy, limits and device rules, before anybody is inside
+//!   .begin(resources)    mkdir where a process is born
+//!   .complete(resources) mkdir in the other hierarchies, limits and device rules
 //!   .join()              descriptors through which the child enters ([`Join`])
 //!   .freeze() .thaw() .kill_all() .stats() .update(resources)
 //!   .remove()            rmdir, children first

@@ -46,9 +46,13 @@ impl Sets {
     /// Takes away what the process could ever gain. Before the user changes: it needs CAP_SETPCAP.
     pub(super) fn limit_bounding(&self) -> Result<(), InitError> {
         for capability in caps::all() {
-            let keep = self.bounding & capability.bitmask() != 0;
-            if !keep && caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false) {
-                caps::drop(None, CapSet::Bounding, capability)
+            if self.bounding & capability.bitmask() != 0 {
+                continue;
+            }
+            // Those that an older kernel does not know, or that are gone already, need no dropping.
+            let dropped = caps::drop(None, CapSet::Bounding, capability);
+            if dropped.is_err() && caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false) {
+                dropped
                     .map_err(|error| std::io::Error::other(error.to_string()))
                     .map_err(InitError::step("unable to apply bounding set"))?;
             }

@@ -100,14 +100,16 @@ pub(crate) struct Setup<'a> {
     /// How the root changes.
     pub(crate) entrance: Entrance,
     /// Its cgroups.
-    pub(crate) cgroups: &'a Manager,
-    /// The doors of its cgroups.
-    pub(crate) join: Join,
+    pub(crate) cgroups: Manager,
+    /// The doors of its cgroups; none when the parent makes them meanwhile.
+    pub(crate) join: Option<Join>,
     /// Whether a refused cgroup is an error.
     pub(crate) must_join: bool,
     /// Namespaces to join.
     pub(crate) joined: Vec<(NamespaceKind, OwnedFd)>,
-    /// Namespaces that clone could not make and that the process makes itself.
+    /// Namespaces that the process makes itself while the parent makes its cgroups.
+    pub(crate) early: NamespaceFlags,
+    /// Namespaces that it makes once it is in its cgroups.
     pub(crate) unshared: NamespaceFlags,
     /// Whether the parent has something to do before the first step.
     pub(crate) waits: bool,
@@ -127,18 +129,28 @@ pub(crate) fn run(setup: Setup<'_>, channel: Channel) -> ! {
 
 fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infallible, InitError> {
     // The trace's file is closed before the process reports that it is ready: the last step ends there.
-    let mut _step = step("init: cgroup");
+    let mut _step = step("init: namespaces");
     namespace::start(channel, setup.waits)?;
-    namespace::enter_cgroup(&setup.join, setup.must_join)?;
-    _step = step("init: namespaces");
+    if let Some(join) = setup.join.take() {
+        namespace::enter_cgroup(&join, setup.must_join)?;
+    } else {
+        namespace::unshare(setup.early)?;
+        namespace::raise_loopback(setup.spec)?;
+        _step = step("init: wait for the cgroups");
+        let join = namespace::await_cgroups(channel, &mut setup.cgroups)?;
+        namespace::enter_cgroup(&join, setup.must_join)?;
+        _step = step("init: identity");
+    }
     namespace::own_identity(setup.spec)?;
     namespace::join(&setup.joined)?;
     namespace::unshare(setup.unshared)?;
     namespace::join_keyring(setup.task.keyring.as_ref(), channel)?;
-    namespace::raise_loopback(setup.spec)?;
+    if setup.early.is_empty() {
+        namespace::raise_loopback(setup.spec)?;
+    }
     namespace::set_names(setup.spec)?;
     _step = step("init: mounts");
-    let mut rootfs = Rootfs::open(setup.spec, &setup.rootfs, setup.cgroups)?;
+    let mut rootfs = Rootfs::open(setup.spec, &setup.rootfs, &setup.cgroups)?;
     for (place, (mount, prepared)) in setup.spec.mounts.iter().zip(&mut setup.prepared).enumerate() {
         rootfs.mount(mount, prepared, &|tree| ask_for_owners(channel, place, tree))?;
     }
@@ -169,8 +181,8 @@ fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infa
     rootfs.mask()?;
     drop(rootfs);
     drop((_step, proc));
-    let Setup { mut task, fifo, spec, id, bundle, join, prepared, joined, .. } = setup;
-    drop((join, prepared, joined));
+    let Setup { mut task, fifo, spec, id, bundle, prepared, joined, .. } = setup;
+    drop((prepared, joined));
     task.drop_sockets();
     become_program::restrict(&task)?;
     become_program::report_ready(&task, fifo.as_ref(), channel)?;

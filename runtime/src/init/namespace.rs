@@ -10,7 +10,7 @@ use rustix::process::{Gid, Uid};
 use super::sync::{Channel, Message};
 use super::task::Keyring;
 use super::{ExecSetup, InitError};
-use crate::cgroup::Join;
+use crate::cgroup::{Join, Manager};
 use crate::spec::{NamespaceKind, Spec};
 
 /// Waits for the parent when it has something to do first, and leaves the caller's session.
@@ -35,6 +35,13 @@ pub(super) fn enter_cgroup(join: &Join, must: bool) -> Result<(), InitError> {
     // Only a wish: a caller with fewer rights keeps its CPUs.
     drop(dhow_linux::sched::set_affinity(0, &[u64::MAX; 128]));
     Ok(())
+}
+
+/// Waits for the cgroups that the parent makes meanwhile; forgets in `cgroups` what the container goes without.
+pub(super) fn await_cgroups(channel: &Channel, cgroups: &mut Manager) -> Result<Join, InitError> {
+    let (refused, doors) = channel.receive_doors().map_err(InitError::step("sync with the runtime"))?;
+    cgroups.leave_out(&refused);
+    Ok(Join::through(doors))
 }
 
 /// In a new user namespace: becomes its root, so that what is made belongs to it.

@@ -3,6 +3,7 @@
 //! ```text
 //! runtime                                 child
 //!    │ ── Go ─────────────────────────────▶ │   only when the child needs something first: ID maps, interfaces
+//!    │ ── doors ──────────────────────────▶ │   only when its cgroups were made at the same time: descriptors to enter by
 //!    │ ◀────────────── Map(place, number) ── │   only for mapped mounts in a user namespace, each answered by Go
 //!    │ ◀───────────────────────── Mounted ── │   only when there are hooks to run at that moment
 //!    │ ── Go ─────────────────────────────▶ │
@@ -15,14 +16,20 @@
 //! Warnings may come at any time, and one failure ends it. A side that dies closes its end, which ends the other.
 //! The socket keeps message boundaries, so one write is one message.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
 
 /// A longer text is cut: it is meant for people.
 const LONGEST: usize = 8192;
+/// More v1 hierarchies than any kernel has controllers.
+const MOST_DOORS: usize = 64;
 
 /// From the child.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,6 +112,37 @@ impl Channel {
         match self.read(&mut byte)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Sends the `doors` of the cgroups, and the places of the hierarchies that are `refused`.
+    pub(crate) fn send_doors(&self, refused: &[u8], doors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DOORS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !ancillary.push(SendAncillaryMessage::ScmRights(doors)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let parts = [IoSlice::new(b"D"), IoSlice::new(refused)];
+        rustix::net::sendmsg(&self.0, &parts, &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Waits for what [`Channel::send_doors`] sends; `UnexpectedEof` when the other side is gone.
+    pub(super) fn receive_doors(&self) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DOORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut text = [0_u8; 1 + MOST_DOORS];
+        let mut parts = [IoSliceMut::new(&mut text)];
+        let received = rustix::io::retry_on_intr(|| {
+            rustix::net::recvmsg(&self.0, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+        })?;
+        let doors = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(doors) => Some(doors.collect()),
+            _ => None,
+        });
+        match text[..received.bytes].split_first() {
+            Some((_, refused)) => Ok((refused.to_vec(), doors.unwrap_or_default())),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 

@@ -17,7 +17,7 @@ use super::foreground::Foreground;
 use super::spawn::{Child, Plan, spawn};
 use super::undo::Undo;
 use super::{Connection, LaunchError, identity, limits, mapping, stdio};
-use crate::cgroup::{CgroupError, Manager};
+use crate::cgroup::Manager;
 use crate::container::{Container, ContainerId, Init, OciState, State, Status, unfinished};
 use crate::hook::{self, Moment};
 use crate::init::{self, Setup, Task};
@@ -70,15 +70,18 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     _step = log::step("cgroup");
     let mut cgroups = open_cgroups(&creation, &spec)?;
     unfinished::note_cgroup(&folder, &spec.linux.cgroups_path)?;
-    make_cgroups(&mut cgroups, &spec)?;
+    let overlap = cgroups.may_overlap() && !spec.has(NamespaceKind::User);
+    cgroups.begin(spec.linux.resources.as_ref())?;
     undo.cgroups = Some(cgroups.clone());
+    if !overlap {
+        complete_cgroups(&mut cgroups, &spec, &mut undo)?;
+    }
 
     _step = log::step("prepare");
     let config = RawValue::from_string(String::from_utf8_lossy(&text).into_owned());
     let config =
         config.map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source })?;
     let mut state = State::new(creation.id.clone(), bundle.clone(), rootfs.clone(), config);
-    state.cgroup_paths = cgroups.paths();
     state.systemd_unit = cgroups.unit_name().map(str::to_owned);
     state.no_new_keyring = creation.no_new_keyring;
 
@@ -93,11 +96,16 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         spec: &spec,
         rootfs,
         entrance: entrance(&creation, &spec),
-        cgroups: &cgroups,
-        join: cgroups.join()?,
+        join: if overlap { None } else { Some(cgroups.join()?) },
+        cgroups: cgroups.clone(),
         must_join: !creation.rootless_cgroups,
         joined: open_namespaces(&spec)?,
-        unshared: unshared(&spec),
+        early: if overlap { created(&spec).without(BORN) } else { NamespaceFlags::default() },
+        unshared: if spec.creates(NamespaceKind::Cgroup) {
+            NamespaceFlags::CGROUP
+        } else {
+            NamespaceFlags::default()
+        },
         waits: spec.creates(NamespaceKind::User),
         prepared: mapping::prepare(&spec)?,
         task,
@@ -105,9 +113,17 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     };
     _step = log::step("clone");
     let child = start(setup)?;
-    _step = log::step("wait for the container to be made");
     log::debug(&format!("nsexec container setup: first process is {}", child.pid.as_raw_nonzero()));
     undo.child = Some(child.handle.as_fd().try_clone_to_owned().map_err(LaunchError::call("dup the pidfd"))?);
+    if overlap {
+        _step = log::step("cgroup, while the namespaces are made");
+        let refused = complete_cgroups(&mut cgroups, &spec, &mut undo)?;
+        let join = cgroups.join()?;
+        // A child that died says why in the dialogue.
+        drop(child.channel.send_doors(&refused, &join.doors()));
+    }
+    state.cgroup_paths = cgroups.paths();
+    _step = log::step("wait for the container to be made");
     prepare_child(&child, &spec)?;
     let mut partner =
         Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle };
@@ -158,14 +174,11 @@ fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchE
     Ok(manager.tolerant(creation.rootless_cgroups))
 }
 
-/// Makes the cgroups. When that fails only what is empty goes again: they may be another container's.
-fn make_cgroups(cgroups: &mut Manager, spec: &Spec) -> Result<(), LaunchError> {
-    cgroups.create(spec.linux.resources.as_ref()).map_err(|error| {
-        if !matches!(error, CgroupError::NotEmpty(_) | CgroupError::Frozen) {
-            drop(cgroups.remove());
-        }
-        error.into()
-    })
+/// Makes the other cgroups, and sets the limits; gives what the container has to do without.
+fn complete_cgroups(cgroups: &mut Manager, spec: &Spec, undo: &mut Undo) -> Result<Vec<u8>, LaunchError> {
+    let refused = cgroups.complete(spec.linux.resources.as_ref())?;
+    undo.cgroups = Some(cgroups.clone());
+    Ok(refused)
 }
 
 fn entrance(creation: &Creation<'_>, spec: &Spec) -> Entrance {
@@ -185,11 +198,6 @@ fn keyring(creation: &Creation<'_>, spec: &Spec) -> Result<Option<init::Keyring>
     let name = CString::new(format!("_ses.{}", creation.id))
         .map_err(|_| LaunchError::Usage("container id with a nul byte".to_owned()))?;
     Ok(Some(init::Keyring { name, permission: Some(permission) }))
-}
-
-/// What the process must make itself once it is in its cgroup and its user namespace.
-fn unshared(spec: &Spec) -> NamespaceFlags {
-    if spec.creates(NamespaceKind::Cgroup) { NamespaceFlags::CGROUP } else { NamespaceFlags::default() }
 }
 
 /// Opens the namespaces to join, before the process that joins them loses sight of their paths.
@@ -214,10 +222,17 @@ fn make_fifo(folder: &Path) -> Result<OwnedFd, LaunchError> {
         .map_err(|error| PathError::at("open", &path)(error.into()).into())
 }
 
+/// Namespaces that a process cannot make for itself: it is born in them.
+const BORN: NamespaceFlags = NamespaceFlags::PID.with(NamespaceFlags::TIME).with(NamespaceFlags::CGROUP);
+
+fn created(spec: &Spec) -> NamespaceFlags {
+    let created = NamespaceKind::ALL.into_iter().filter(|kind| spec.creates(*kind));
+    created.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()))
+}
+
 fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
     let spec = setup.spec;
-    let created = NamespaceKind::ALL.into_iter().filter(|kind| spec.creates(*kind));
-    let flags = created.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
+    let flags = created(spec).without(setup.early);
     let mut joined = std::mem::take(&mut setup.joined);
     let mut take = |kind| {
         let place = joined.iter().position(|(joined, _)| *joined == kind)?;
@@ -235,12 +250,7 @@ fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
         time_offsets: spec
             .creates(NamespaceKind::Time)
             .then(|| spec.linux.time_offsets.clone().unwrap_or_default()),
-        cgroup: setup
-            .join
-            .unified()
-            .map(|cgroup| cgroup.try_clone_to_owned())
-            .transpose()
-            .unwrap_or_default(),
+        cgroup: setup.cgroups.birthplace()?.map(Into::into),
     };
     setup.joined = joined;
     spawn(plan, move |channel| init::run(setup, channel))

@@ -1,5 +1,7 @@
 //! v1: `devices.allow` and `devices.deny`, written so that a running container never loses a device that it keeps.
 
+use rustix::fs::OFlags;
+
 use super::super::{CgroupError, Directory};
 use super::DeviceError;
 use super::rules::{Access, Device, Kind, Rules};
@@ -7,8 +9,11 @@ use super::rules::{Access, Device, Kind, Rules};
 /// Puts `rules` in force, from whatever is in force now, and looks whether the kernel took them.
 pub(in crate::cgroup) fn set(directory: &Directory, rules: &Rules) -> Result<(), CgroupError> {
     let current = parse(&directory.read("devices.list")?)?;
-    for (file, line) in transition(&current, rules) {
-        directory.write(file, &line)?;
+    let writes = transition(&current, rules);
+    for part in writes.chunk_by(|(file, _), (next, _)| file == next) {
+        let Some((name, _)) = part.first() else { continue };
+        let file = directory.file(name, OFlags::WRONLY)?;
+        part.iter().try_for_each(|(_, line)| directory.write_to(&file, name, line))?;
     }
     let after = parse(&directory.read("devices.list")?)?;
     // The kernel does not list what is forbidden, so only a list of what is allowed can be compared whole.
