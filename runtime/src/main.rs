@@ -37,6 +37,7 @@ fn main() -> ExitCode {
 
 fn run() -> command::Outcome {
     dhow_linux::descriptor::fill_standard()?;
+    seal_early();
     let options = match Options::read() {
         Ok(options) => options,
         Err(error) => return usage(&error),
@@ -52,6 +53,17 @@ fn run() -> command::Outcome {
     match options.command {
         Some(command) => command.run(&global),
         None => Ok(0),
+    }
+}
+
+/// Seals before most of the program was touched: each page of it that is in use must be mapped anew afterwards.
+/// Whether that is needed, and what to do when it fails, is decided where processes are made.
+fn seal_early() {
+    let makes_processes = |argument: std::ffi::OsString| {
+        ["create", "exec", "restore", "run"].iter().any(|verb| argument == **verb)
+    };
+    if std::env::args_os().any(makes_processes) {
+        drop(dhow_linux::seal::seal());
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 /// The parts of `/proc/PID/stat` that tell whether a process is the one that was meant, and alive.
@@ -20,8 +21,12 @@ impl Stat {
     /// # Errors
     /// `NotFound` when there is no such process.
     pub fn of(pid: Pid) -> io::Result<Self> {
-        let text = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
-        Self::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(format!("/proc/{}/stat", pid.as_raw_nonzero()), flags, Mode::empty())?;
+        // The kernel gives the whole line at once; the longest has 52 numbers and a name of 16 bytes.
+        let mut line = [0_u8; 2048];
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut line[..]))?;
+        Self::parse(&line[..length]).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// Parses a stat line. The command name may hold anything, so fields count from the last `)`.

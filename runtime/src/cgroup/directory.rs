@@ -65,7 +65,8 @@ impl Directory {
     /// The text of the control file `name`, without the end of its last line.
     pub(super) fn read(&self, name: &str) -> Result<String, CgroupError> {
         let mut file = File::from(self.file(name, OFlags::RDONLY)?).take(LONGEST);
-        let mut text = String::new();
+        // Room for most of them in one call; the kernel does not tell their size.
+        let mut text = String::with_capacity(1024);
         file.read_to_string(&mut text).map_err(PathError::at("read", self.path.join(name)))?;
         text.truncate(text.trim_end().len());
         Ok(text)

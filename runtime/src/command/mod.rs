@@ -17,44 +17,87 @@ mod update;
 
 use std::error::Error;
 
-use clap::Subcommand;
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 
 use crate::container::{Container, ContainerError, ContainerId};
 use crate::options::Global;
 
-/// The verbs.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+/// The verbs: `/// help`, name on the command line, variant, arguments. Each defines its flags only when it is the one
+/// that was called: defining all of them takes longer than most verbs do.
+macro_rules! verbs {
+    ($(#[doc = $help:literal] $name:literal $verb:ident($arguments:ty),)*) => {
+        /// A verb with its arguments.
+        #[derive(Debug)]
+        pub(crate) enum Command {
+            $(#[doc = $help] $verb($arguments),)*
+        }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(command: clap::Command) -> clap::Command {
+                command$(.subcommand(
+                    clap::Command::new($name)
+                        .about($help.trim())
+                        // The documentation of the arguments' type is not the help of the verb.
+                        .defer(|verb| <$arguments>::augment_args(verb).about($help.trim())),
+                ))*
+            }
+
+            fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_subcommands(command)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                [$($name),*].contains(&name)
+            }
+        }
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                match matches.subcommand() {
+                    $(Some(($name, own)) => <$arguments>::from_arg_matches(own).map(Self::$verb),)*
+                    _ => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+verbs! {
     /// create a container
-    Create(create::CreateArgs),
+    "create" Create(create::CreateArgs),
     /// delete any resources held by the container often used with detached container
-    Delete(delete::DeleteArgs),
+    "delete" Delete(delete::DeleteArgs),
     /// display container events such as OOM notifications, cpu, memory, and IO usage statistics
-    Events(events::EventsArgs),
+    "events" Events(events::EventsArgs),
     /// execute new process inside the container
-    Exec(Box<exec::ExecArgs>),
+    "exec" Exec(Box<exec::ExecArgs>),
     /// show the enabled features
-    Features(features::FeaturesArgs),
+    "features" Features(features::FeaturesArgs),
     /// kill sends the specified signal (default: SIGTERM) to the container's init process
-    Kill(kill::KillArgs),
+    "kill" Kill(kill::KillArgs),
     /// lists containers started by runc with the given root
-    List(list::ListArgs),
+    "list" List(list::ListArgs),
     /// pause suspends all processes inside the container
-    Pause(pause::PauseArgs),
+    "pause" Pause(pause::PauseArgs),
     /// ps displays the processes running inside a container
-    Ps(ps::PsArgs),
+    "ps" Ps(ps::PsArgs),
     /// resumes all processes that have been previously paused
-    Resume(pause::ResumeArgs),
+    "resume" Resume(pause::ResumeArgs),
     /// create and run a container
-    Run(run::RunArgs),
+    "run" Run(run::RunArgs),
     /// create a new specification file
-    Spec(spec::SpecArgs),
+    "spec" Spec(spec::SpecArgs),
     /// executes the user defined process in a created container
-    Start(start::StartArgs),
+    "start" Start(start::StartArgs),
     /// output the state of a container
-    State(state::StateArgs),
+    "state" State(state::StateArgs),
     /// update container resource constraints
-    Update(Box<update::UpdateArgs>),
+    "update" Update(Box<update::UpdateArgs>),
 }
 
 /// A verb failed: the error, what it is shown as, and the exit status.
