@@ -3,6 +3,7 @@
 //! ```text
 //! definition  networks on disk            sandbox    one container's network, from request to release
 //! record      sandboxes on /run           endpoint   its place in one network
+//! create      a request, checked           connect    endpoints of running containers
 //! bridge      the host's interfaces       pool       namespaces made ahead       namespace  made, pinned, entered
 //! firewall    our table of nf_tables      publish    ports held                  proxy      passed on by hand
 //! address     subnets and addresses       link, netlink   the kernel's messages
@@ -16,8 +17,11 @@
 
 mod address;
 mod bridge;
+mod connect;
+mod create;
 pub(crate) mod definition;
 mod dns;
+mod document;
 mod endpoint;
 mod error;
 pub(crate) mod files;

@@ -8,7 +8,7 @@
 //!   map publish-host6, publish-any6                                     the same for IPv6
 //! ```
 //! A published port is one element of a map, whatever the number of ports; the rules ([`rule`]) never change but when
-//! a network comes or goes. Rules of others are left alone: see [`super::neighbour`] for what their drops need.
+//! a network comes or goes. Rules of others are left alone: a packet that they drop stays dropped.
 
 mod expression;
 mod redirect;
