@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use dhow_engine_api::system::AuthConfig;
+use dhow_engine_api::auth::AuthConfig;
 use serde::{Deserialize, Serialize};
 
 use super::Config;

@@ -6,7 +6,7 @@ mod credential;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dhow_engine_api::system::AuthConfig;
+use dhow_engine_api::auth::AuthConfig;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use context::Context;

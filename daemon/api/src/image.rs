@@ -143,37 +143,3 @@ pub struct ImagePruneReport {
     /// Bytes that are free now.
     pub space_reclaimed: u64,
 }
-
-/// What `X-Registry-Auth` holds, as JSON in base64 for URLs.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RegistryAuth {
-    /// User name.
-    #[serde(skip_serializing_if = "is_default")]
-    pub username: String,
-    /// Password.
-    #[serde(skip_serializing_if = "is_default")]
-    pub password: String,
-    /// `user:password` in base64: the form of configuration files.
-    #[serde(skip_serializing_if = "is_default")]
-    pub auth: String,
-    /// Registry.
-    #[serde(skip_serializing_if = "is_default")]
-    pub serveraddress: String,
-    /// Token that is exchanged for others.
-    #[serde(skip_serializing_if = "is_default")]
-    pub identitytoken: String,
-    /// Token that is sent as it is.
-    #[serde(skip_serializing_if = "is_default")]
-    pub registrytoken: String,
-}
-
-/// Secrets are not for logs.
-impl std::fmt::Debug for RegistryAuth {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("RegistryAuth")
-            .field("serveraddress", &self.serveraddress)
-            .finish_non_exhaustive()
-    }
-}

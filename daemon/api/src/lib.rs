@@ -6,6 +6,7 @@
 //! Every struct reads what clients in the field send: see [`decode`] for what is forgiven. Optional lists and maps are
 //! `Option`: Moby tells `null` from `[]`, and so do clients that compare documents.
 
+pub mod auth;
 pub mod container;
 pub mod decode;
 pub mod endpoint;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dhow_engine_api::image::RegistryAuth;
+use dhow_engine_api::auth::AuthConfig;
 use dhow_engine_api::message::JsonMessage;
 use dhow_proto::any;
 use dhow_proto::containerd::services::transfer::v1::transfer_client::TransferClient;
@@ -35,7 +35,7 @@ impl Images {
         &self,
         reference: Reference,
         platform: Option<Platform>,
-        auth: RegistryAuth,
+        auth: AuthConfig,
     ) -> PullLines {
         let (sender, lines) = mpsc::channel(WAITING);
         let images = self.clone();
@@ -57,7 +57,7 @@ impl Images {
         &self,
         reference: &Reference,
         platform: Option<Platform>,
-        auth: RegistryAuth,
+        auth: AuthConfig,
         lines: &mpsc::Sender<Result<JsonMessage, ImageError>>,
     ) -> Result<(), ImageError> {
         let name = reference.canonical();
@@ -96,7 +96,7 @@ impl Images {
     }
 
     /// Opens a stream that answers questions for credentials, when there are any.
-    async fn offer(&self, mut auth: RegistryAuth) -> Result<String, ImageError> {
+    async fn offer(&self, mut auth: AuthConfig) -> Result<String, ImageError> {
         if auth.username.is_empty() && !auth.auth.is_empty() {
             split_auth(&mut auth);
         }
@@ -182,7 +182,7 @@ impl Telling<'_> {
 }
 
 /// Fills user and password from `auth`, the form that configuration files have.
-fn split_auth(auth: &mut RegistryAuth) {
+fn split_auth(auth: &mut AuthConfig) {
     use base64::Engine;
     let decoded = base64::engine::general_purpose::STANDARD.decode(&auth.auth).unwrap_or_default();
     if let Some((username, password)) = String::from_utf8_lossy(&decoded).split_once(':') {
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_old_form_of_credentials_is_split() {
-        let mut auth = RegistryAuth { auth: "dXNlcjpwOmFzcw==".into(), ..RegistryAuth::default() };
+        let mut auth = AuthConfig { auth: "dXNlcjpwOmFzcw==".into(), ..AuthConfig::default() };
         split_auth(&mut auth);
         assert_eq!((auth.username.as_str(), auth.password.as_str()), ("user", "p:ass"));
     }

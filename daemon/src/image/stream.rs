@@ -1,6 +1,6 @@
 //! Streams beside a request: the supervisor's way to tell progress and to ask for credentials while it transfers.
 
-use dhow_engine_api::image::RegistryAuth;
+use dhow_engine_api::auth::AuthConfig;
 use dhow_proto::any;
 use dhow_proto::containerd::services::streaming::v1::StreamInit;
 use dhow_proto::containerd::services::streaming::v1::streaming_client::StreamingClient;
@@ -45,7 +45,7 @@ impl SideStream {
     }
 
     /// Answers every question for credentials, until the stream ends.
-    pub(super) async fn answer_with(mut self, auth: RegistryAuth) {
+    pub(super) async fn answer_with(mut self, auth: AuthConfig) {
         while let Ok(Some(message)) = self.incoming.message().await {
             if !matches!(any::unpack::<AuthRequest>(&message), Some(Ok(_))) {
                 continue;
@@ -57,7 +57,7 @@ impl SideStream {
     }
 }
 
-fn answer(auth: &RegistryAuth) -> AuthResponse {
+fn answer(auth: &AuthConfig) -> AuthResponse {
     let (kind, secret, username) = if !auth.identitytoken.is_empty() {
         (AuthType::Refresh, auth.identitytoken.clone(), String::new())
     } else if !auth.registrytoken.is_empty() {

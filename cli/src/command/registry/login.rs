@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read, Write};
 
-use dhow_engine_api::system::AuthConfig;
+use dhow_engine_api::auth::AuthConfig;
 use serde_json::Value;
 
 use crate::client::Call;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use dhow_engine_api::image::RegistryAuth;
+use dhow_engine_api::auth::AuthConfig;
 use dhow_engine_api::message::JsonMessage;
 use dhow_proto::error::Kind;
 use futures_util::stream::{self, StreamExt};
@@ -204,17 +204,17 @@ fn platform(text: &str) -> Result<Option<Platform>, HttpError> {
     }
 }
 
-fn auth(call: &Call) -> Result<RegistryAuth, HttpError> {
-    let Some(header) = call.headers().get("x-registry-auth") else { return Ok(RegistryAuth::default()) };
+fn auth(call: &Call) -> Result<AuthConfig, HttpError> {
+    let Some(header) = call.headers().get("x-registry-auth") else { return Ok(AuthConfig::default()) };
     let wrong = || HttpError::invalid("invalid X-Registry-Auth header");
     let text = header.to_str().map_err(|_| wrong())?.trim();
     if text.is_empty() {
-        return Ok(RegistryAuth::default());
+        return Ok(AuthConfig::default());
     }
     let url_safe = text.replace('+', "-").replace('/', "_");
     let decoded = AUTH.decode(url_safe).map_err(|_| wrong())?;
     if decoded.is_empty() {
-        return Ok(RegistryAuth::default());
+        return Ok(AuthConfig::default());
     }
     dhow_engine_api::decode::from_slice(&decoded).map_err(|_| wrong())
 }
