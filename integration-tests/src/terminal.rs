@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::process::{DEADLINE, code, wait};
+use crate::process::{DEADLINE, code, eventually, wait};
 
 /// A command that believes it talks to a person.
 #[derive(Debug)]
@@ -81,6 +81,19 @@ impl Terminal {
             }
             assert!(Instant::now() < end && self.read(), "no {text:?} in {:?}", self.seen);
         }
+    }
+
+    /// Types `stty size` into a shell until it answers `rows columns`: a size may arrive a moment after the shell.
+    ///
+    /// # Panics
+    /// When it never does.
+    #[track_caller]
+    pub fn expect_size(&mut self, columns: u16, rows: u16) {
+        eventually("the size arrives", || {
+            self.type_text("stty size\r");
+            self.expect("stty size\r\n");
+            self.expect("\r\n").starts_with(&format!("{rows} {columns}\r"))
+        });
     }
 
     /// Waits for the end, and gives the exit status and what was not matched before.

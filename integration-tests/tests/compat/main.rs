@@ -3,4 +3,6 @@
 mod containerd;
 mod ctr;
 mod docker_cli;
+mod docker_runtime;
 mod dockerd;
+mod podman;

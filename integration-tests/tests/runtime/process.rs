@@ -97,3 +97,16 @@ fn oom_score_and_sysctls_are_set() {
     bundle.save();
     assert_eq!(runtime.run(&runtime.id("sysctl"), &bundle).ok(), "500\n1");
 }
+
+/// A supervisor is spared when memory is short; what it starts in a container must not inherit that.
+#[test]
+fn an_exec_has_the_oom_score_of_its_container() {
+    let runtime = Runtime::new();
+    let id = runtime.id("score");
+    let mut bundle = runtime.bundle("score", "sleep 1000");
+    bundle.spec["process"]["oomScoreAdj"] = json!(321);
+    bundle.save();
+    runtime.create(&id, &bundle);
+    runtime.call(&["start", &id]).ok();
+    assert_eq!(runtime.call(&["exec", &id, "cat", "/proc/self/oom_score_adj"]).ok(), "321");
+}

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::dialogue::{Dialogue, Partner};
 use super::foreground::Foreground;
+use super::limits::Clamped;
 use super::spawn::{Child, Plan, spawn};
 use super::undo::Undo;
 use super::{Connection, LaunchError, identity, limits, mapping, stdio};
@@ -124,9 +125,9 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     }
     state.cgroup_paths = cgroups.paths();
     _step = log::step("wait for the container to be made");
-    prepare_child(&child, &spec)?;
+    let clamped = prepare_child(&child, &spec)?;
     let mut partner =
-        Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle };
+        Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle, clamped };
     Dialogue { child: &child, cgroups: &cgroups, listener: spec.linux.seccomp.as_ref() }
         .hold(&mut partner)?;
     cgroups.settle();
@@ -257,15 +258,16 @@ fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
 }
 
 /// What only the parent may do to the child.
-fn prepare_child(child: &Child, spec: &Spec) -> Result<(), LaunchError> {
+fn prepare_child(child: &Child, spec: &Spec) -> Result<Clamped, LaunchError> {
+    let mut clamped = Clamped::default();
     if spec.creates(NamespaceKind::User) {
         identity::write_maps(child.pid, &spec.linux)?;
         child.channel.go().map_err(LaunchError::call("sync with the container"))?;
     }
     if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
-        limits::set_oom_score(child.pid, score)?;
+        limits::set_oom_score(child.pid, score, &mut clamped)?;
     }
-    Ok(())
+    Ok(clamped)
 }
 
 fn run_poststart(container: &Container, spec: &Spec) -> Result<(), LaunchError> {
@@ -282,6 +284,7 @@ struct Creator<'a> {
     folder: &'a Path,
     child: &'a Child,
     bundle: &'a Path,
+    clamped: Clamped,
 }
 
 impl Partner for Creator<'_> {
@@ -299,8 +302,9 @@ impl Partner for Creator<'_> {
     fn ready(&mut self) -> Result<(), LaunchError> {
         let pid: Pid = self.child.pid;
         if let Some(process) = &self.spec.process {
-            limits::set_rlimits(pid, &process.rlimits)?;
+            limits::set_rlimits(pid, &process.rlimits, &mut self.clamped)?;
         }
+        self.clamped.tell();
         log::debug("child process in init() is ready");
         let stat = Stat::of(pid).map_err(LaunchError::call("read the start time of the container"))?;
         self.state.init = Some(Init { pid: pid.as_raw_nonzero().get(), start_time: stat.start_time });

@@ -8,6 +8,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::dialogue::{Dialogue, Partner};
 use super::foreground::Foreground;
+use super::limits::Clamped;
 use super::spawn::{Child, Plan, spawn};
 use super::{Connection, LaunchError, limits, stdio};
 use crate::container::{Container, ContainerError, OciState, Status};
@@ -63,6 +64,11 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         dhow_linux::sched::set_affinity(0, cpus)
             .map_err(LaunchError::call("error setting initial CPU affinity"))?;
     }
+    let mut clamped = Clamped::default();
+    if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
+        // Inherited too: the child of a user who is not root could not be written to.
+        limits::set_oom_score(rustix::process::getpid(), score, &mut clamped)?;
+    }
     let plan = Plan {
         pid: spec.has(NamespaceKind::Pid).then(|| pid_namespace(pid)).transpose()?,
         cgroup: join.unified().map(|cgroup| cgroup.try_clone_to_owned()).transpose().unwrap_or_default(),
@@ -81,7 +87,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
     crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
     _step = crate::log::step("wait for the process to be made");
-    let mut partner = Executor { execution: &execution, child: &child };
+    let mut partner = Executor { execution: &execution, child: &child, clamped };
     let dialogue =
         Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
     let done =
@@ -141,6 +147,7 @@ fn affinity(process: &Process) -> Result<(Cpus, Cpus), LaunchError> {
 struct Executor<'a> {
     execution: &'a Execution<'a>,
     child: &'a Child,
+    clamped: Clamped,
 }
 
 impl Partner for Executor<'_> {
@@ -159,7 +166,9 @@ impl Partner for Executor<'_> {
         // A process document without limits means those of the container.
         let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());
         let limits = if process.rlimits.is_empty() { own.unwrap_or_default() } else { &process.rlimits };
-        limits::set_rlimits(self.child.pid, limits)
+        limits::set_rlimits(self.child.pid, limits, &mut self.clamped)?;
+        self.clamped.tell();
+        Ok(())
     }
 
     fn oci_state(&self, _: Status) -> OciState<'_> {

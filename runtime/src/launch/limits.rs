@@ -1,6 +1,7 @@
 //! Resource limits and the OOM score, set from outside: inside a user namespace the right to raise them is gone.
 //!
-//! Without CAP_SYS_RESOURCE (a common sandbox) what is above the own limits is clamped to them, and said once.
+//! Without CAP_SYS_RESOURCE (a common sandbox) what is above the own limits is clamped to them, and [`Clamped`] says
+//! so in one line.
 
 use dhow_linux::file::PathError;
 use rustix::io::Errno;
@@ -29,9 +30,24 @@ const RESOURCES: [(&str, Resource); 16] = [
     ("RLIMIT_RTTIME", Resource::Rttime),
 ];
 
+/// What could not be had as it was asked for.
+#[derive(Debug, Default)]
+pub(super) struct Clamped(Vec<String>);
+
+impl Clamped {
+    /// Warns, if there is a reason.
+    pub(super) fn tell(&self) {
+        if !self.0.is_empty() {
+            let names = self.0.join(", ");
+            log::warn(&format!(
+                "no right to raise limits (CAP_SYS_RESOURCE): clamped to this process's own: {names}"
+            ));
+        }
+    }
+}
+
 /// Sets the limits of `pid`.
-pub(super) fn set_rlimits(pid: Pid, asked: &[Asked]) -> Result<(), LaunchError> {
-    let mut clamped = Vec::new();
+pub(super) fn set_rlimits(pid: Pid, asked: &[Asked], clamped: &mut Clamped) -> Result<(), LaunchError> {
     for Asked { kind, soft, hard } in asked {
         let found = RESOURCES.iter().find(|(name, _)| name == kind);
         let (_, resource) = found.ok_or_else(|| LaunchError::Usage(format!("wrong rlimit value: {kind}")))?;
@@ -42,16 +58,10 @@ pub(super) fn set_rlimits(pid: Pid, asked: &[Asked]) -> Result<(), LaunchError> 
                 let own = rustix::process::getrlimit(*resource);
                 let limit = clamp(limit, own);
                 prlimit(Some(pid), *resource, limit).map_err(LaunchError::call("error setting rlimit"))?;
-                clamped.push(kind.as_str());
+                clamped.0.push(kind.clone());
             }
             Err(error) => return Err(LaunchError::call("error setting rlimit")(error)),
         }
-    }
-    if !clamped.is_empty() {
-        let names = clamped.join(", ");
-        log::warn(&format!(
-            "no right to raise limits (CAP_SYS_RESOURCE): clamped to this process's own: {names}"
-        ));
     }
     Ok(())
 }
@@ -72,16 +82,14 @@ fn clamp(asked: Rlimit, own: Rlimit) -> Rlimit {
 }
 
 /// Sets how likely the kernel kills `pid` when memory is short.
-pub(super) fn set_oom_score(pid: Pid, score: i32) -> Result<(), LaunchError> {
+pub(super) fn set_oom_score(pid: Pid, score: i32, clamped: &mut Clamped) -> Result<(), LaunchError> {
     let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
     match std::fs::OpenOptions::new().write(true).open(&path).and_then(|file| {
         use std::io::Write;
         (&file).write_all(score.to_string().as_bytes())
     }) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            log::warn(&format!(
-                "no right to lower the OOM score (CAP_SYS_RESOURCE): it stays above the {score} that was asked for"
-            ));
+            clamped.0.push(format!("oom_score_adj {score}"));
             Ok(())
         }
         other => other.map_err(PathError::at("write", &path)).map_err(Into::into),
