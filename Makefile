@@ -4,12 +4,13 @@ TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile static --target $(TARGET)
 export DHOW_BIN := $(CURDIR)/bin
 
-.PHONY: help build packages demo test bench check clean
+.PHONY: help build packages demo test test-vm bench check clean
 
 help:
 	@echo "make build   the five binaries, into bin/"
 	@echo "make demo    the main job on a private stack: pull, run, exec, logs, networks (root)"
 	@echo "make test    unit and integration tests (root)"
+	@echo "make test-vm the runtime's tests in a virtual machine: systemd, cgroup v2, AppArmor, CRIU (root)"
 	@echo "make bench   side by side with the installed runc, crun, containerd and docker (root)"
 	@echo "make check   formatting, clippy, documentation"
 
@@ -29,6 +30,9 @@ demo: packages build
 
 test: packages build
 	$(CARGO) test --locked --release --workspace
+
+test-vm: packages build
+	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin vm
 
 bench: packages build
 	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin bench

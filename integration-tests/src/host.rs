@@ -47,6 +47,13 @@ impl Host {
         format!("/{}", self.name)
     }
 
+    /// The folders of the cgroup `relative` to the host's own, in each hierarchy that has it.
+    #[must_use]
+    pub fn cgroup_folders(&self, relative: &str) -> Vec<PathBuf> {
+        let below = |parent: PathBuf| parent.join(relative);
+        self.cgroup_parents().into_iter().map(below).filter(|folder| folder.is_dir()).collect()
+    }
+
     /// A path in the host's folder.
     #[must_use]
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Limits, seen from inside and outside, and their change while the container runs.
 
+use dhow_integration_tests::needs;
 use dhow_integration_tests::process::eventually;
 use dhow_integration_tests::runtime::Runtime;
 use serde_json::json;
@@ -48,10 +49,9 @@ fn deleting_leaves_no_cgroup() {
     let id = runtime.id("cgroup");
     let bundle = runtime.bundle("cgroup", "sleep 1000");
     runtime.create(&id, &bundle);
-    let cgroup = std::path::Path::new("/sys/fs/cgroup/pids").join(runtime.host().name()).join("cgroup");
-    assert!(cgroup.exists());
+    assert!(!runtime.host().cgroup_folders("cgroup").is_empty());
     runtime.call(&["delete", "--force", &id]).ok();
-    eventually("the cgroup is gone", || !cgroup.exists());
+    eventually("the cgroup is gone", || runtime.host().cgroup_folders("cgroup").is_empty());
 }
 
 #[test]
@@ -102,15 +102,17 @@ fn a_container_is_in_every_hierarchy_and_alone_there() {
 #[test]
 fn a_frozen_cgroup_is_refused_instead_of_waited_for() {
     let runtime = Runtime::new();
-    let freezer = std::path::Path::new("/sys/fs/cgroup/freezer").join(runtime.host().name()).join("ice");
-    if !freezer.parent().and_then(std::path::Path::parent).is_some_and(|root| root.join("tasks").exists()) {
-        return;
-    }
+    let (hierarchy, control, frozen, thawed) = if needs::is_cgroup2() {
+        ("/sys/fs/cgroup", "cgroup.freeze", "1", "0")
+    } else {
+        ("/sys/fs/cgroup/freezer", "freezer.state", "FROZEN", "THAWED")
+    };
+    let freezer = std::path::Path::new(hierarchy).join(runtime.host().name()).join("ice");
     std::fs::create_dir_all(&freezer).expect("a cgroup");
-    std::fs::write(freezer.join("freezer.state"), "FROZEN").expect("frozen");
+    std::fs::write(freezer.join(control), frozen).expect("frozen");
     let refused = runtime.run(&runtime.id("ice"), &runtime.bundle("ice", "true"));
     assert!(refused.stderr.contains("container's cgroup unexpectedly frozen"), "{}", refused.stderr);
-    std::fs::write(freezer.join("freezer.state"), "THAWED").expect("thawed");
+    std::fs::write(freezer.join(control), thawed).expect("thawed");
     std::fs::remove_dir(&freezer).expect("empty");
 }
 
