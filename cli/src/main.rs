@@ -3,6 +3,8 @@
 //! Owns: reading arguments, talking to one daemon, showing what it says. It keeps no state but the
 //! user's `config.json`.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the documentation of a flag is its help")]
+
 mod client;
 mod command;
 mod config;

@@ -23,7 +23,7 @@ pub(crate) fn from_wire(time: Option<&prost_types::Timestamp>) -> String {
         .map_or_else(now, |time| time.to_string())
 }
 
-/// Reads what [`format`] wrote, or any RFC 3339.
+/// Reads what [`format()`] wrote, or any RFC 3339.
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }

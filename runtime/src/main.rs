@@ -2,6 +2,8 @@
 //!
 //! One thread, no asynchronous code, nothing that outlives the call: status is derived from the kernel each time.
 
+#![allow(rustdoc::invalid_html_tags, reason = "the documentation of a flag is its help")]
+
 mod cgroup;
 mod command;
 mod container;

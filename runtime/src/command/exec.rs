@@ -29,6 +29,7 @@ pub(crate) struct ExecArgs {
     /// allocate a pseudo-TTY
     #[arg(long, short)]
     tty: bool,
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help")]
     /// UID (format: <uid>[:<gid>])
     #[arg(long, short)]
     user: Option<String>,
@@ -59,6 +60,7 @@ pub(crate) struct ExecArgs {
     /// Pass N additional file descriptors to the container (stdio + $LISTEN_FDS + N in total)
     #[arg(long, default_value_t = 0, value_name = "N")]
     preserve_fds: i32,
+    #[allow(rustdoc::broken_intra_doc_links, reason = "help")]
     /// run the process in an (existing) sub-cgroup(s). Format is [<controller>:]<cgroup>.
     #[arg(long)]
     cgroup: Vec<String>,
