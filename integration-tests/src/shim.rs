@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use dhow_proto::containerd::services::events::ttrpc::v1::ForwardRequest;
@@ -84,6 +84,26 @@ impl Shims {
         input: &[u8],
         version: Option<&str>,
     ) -> Done {
+        run_with(&mut self.command(folder, id, arguments, version), input)
+    }
+
+    /// Runs an action that prints a message.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    #[track_caller]
+    pub fn action_bytes(&self, folder: &Path, id: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut command = self.command(folder, id, arguments, None);
+        let output = self.host.path("printed");
+        command.stdin(Stdio::piped()).stdout(fs::File::create(&output).expect("make a file"));
+        let mut child = command.spawn().expect("start the shim");
+        child.stdin.take().expect("piped").write_all(input).expect("pass the input");
+        assert!(child.wait().expect("wait for it").success(), "{arguments:?}");
+        fs::read(output).expect("what it printed")
+    }
+
+    fn command(&self, folder: &Path, id: &str, arguments: &[&str], version: Option<&str>) -> Command {
         let mut command = Command::new(binaries::path("containerd-shim-dhow-v2"));
         command
             .args(["-namespace", NAMESPACE, "-id", id, "-address"])
@@ -93,7 +113,7 @@ impl Shims {
             .env("TTRPC_ADDRESS", self.host.path("s.sock.ttrpc"))
             .env_remove("MAX_SHIM_VERSION")
             .envs(version.map(|version| ("MAX_SHIM_VERSION", version)));
-        run_with(&mut command, input)
+        command
     }
 
     /// Starts the shim of a bundle, or finds the one of its group.

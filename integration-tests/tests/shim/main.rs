@@ -1,5 +1,8 @@
 //! The shim below our supervisor: where streams go, what survives, what a task may ask.
 
+mod bootstrap;
+mod methods;
+mod options;
 mod sandbox;
 mod stdio;
 

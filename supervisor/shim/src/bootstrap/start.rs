@@ -1,10 +1,10 @@
 //! `start`: makes the socket and the process that serves it.
 
 use std::io::{Read, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 use dhow_linux::file::{Durability, replace};
@@ -54,15 +54,12 @@ pub(crate) fn start(options: &Options) -> anyhow::Result<()> {
     let address = format!("unix://{}", path.display());
     replace(Path::new("address"), address.as_bytes(), 0o600, Durability::Process)?;
 
-    if let Place::Ours(listener) = place {
-        let started = spawn(options, &parameters, listener);
-        let placed = started
-            .and_then(|pid| placement::place(pid, parameters.runtime.as_ref()).context("place the shim"));
-        if let Err(error) = placed {
-            socket::remove(&path);
-            drop(std::fs::remove_file("address"));
-            return Err(error);
-        }
+    if let Place::Ours(listener) = place
+        && let Err(error) = spawn_and_place(options, &parameters, listener)
+    {
+        socket::remove(&path);
+        drop(std::fs::remove_file("address"));
+        return Err(error);
     }
     let result = BootstrapResult {
         version: 3,
@@ -140,7 +137,17 @@ fn socket_name(parts: &[&str]) -> String {
     format!("{hash:032x}")
 }
 
-fn spawn(options: &Options, parameters: &Parameters, listener: std::os::fd::OwnedFd) -> anyhow::Result<u32> {
+fn spawn_and_place(options: &Options, parameters: &Parameters, listener: OwnedFd) -> anyhow::Result<()> {
+    let mut child = spawn(options, parameters, listener)?;
+    let placed = placement::place(child.id(), parameters.runtime.as_ref()).context("place the shim");
+    if placed.is_err() {
+        drop(child.kill());
+        drop(child.wait());
+    }
+    placed
+}
+
+fn spawn(options: &Options, parameters: &Parameters, listener: OwnedFd) -> anyhow::Result<Child> {
     // Named as this process was called: the name decides the default runtime.
     let mut command = Command::new("/proc/self/exe");
     command
@@ -156,7 +163,7 @@ fn spawn(options: &Options, parameters: &Parameters, listener: std::os::fd::Owne
     }
     let child =
         dhow_linux::spawn::pass_fds(&mut command, vec![(listener, LISTENER)]).and_then(Command::spawn);
-    Ok(child.context("start the serving process")?.id())
+    child.context("start the serving process")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use dhow_proto::containerd::runc::v1::ProcessDetails;
 use dhow_proto::containerd::task::v3::{PidsRequest, PidsResponse};
 use dhow_proto::containerd::v1::types::ProcessInfo;
 
+use super::process::State;
 use super::{Shim, TaskError};
 use crate::oci_runtime::RuntimeError;
 
@@ -12,6 +13,12 @@ impl Shim {
     /// Lists the pids of a container, with the exec that each belongs to.
     pub(crate) async fn pids(&self, request: &PidsRequest) -> Result<PidsResponse, TaskError> {
         let container = self.container(&request.id)?;
+        if let State::Stopped(_) = container.init.state() {
+            // Its first process alone, dead as a zombie is. containerd 2 throws a shim that lists nothing away when it
+            // starts again, and with it an exit that nobody has heard of yet.
+            let init = ProcessInfo { pid: container.init.pid.get(), info: None };
+            return Ok(PidsResponse { processes: vec![init] });
+        }
         let action = "OCI runtime ps failed";
         let listed = container.runtime.run(["ps", "--format", "json", &container.id]).await;
         let json = listed.map_err(TaskError::runtime(action))?;
