@@ -7,12 +7,15 @@
 mod cgroup;
 mod command;
 mod container;
+mod criu;
 mod error;
 mod hook;
 mod init;
 mod launch;
 mod log;
+mod network;
 mod options;
+mod resctrl;
 mod rootfs;
 mod seccomp;
 mod spec;

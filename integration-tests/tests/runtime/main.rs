@@ -3,11 +3,13 @@
 //! `RUNTIME=/usr/bin/runc cargo test --test runtime` proves the tests themselves against a peer.
 
 mod attacks;
+mod checkpoint;
 mod exec;
 mod failures;
 mod hooks;
 mod isolation;
 mod lifecycle;
+mod network;
 mod process;
 mod resources;
 mod terminal;

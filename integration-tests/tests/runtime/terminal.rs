@@ -37,7 +37,7 @@ fn the_console_socket_receives_the_terminal() {
     assert!(seen.contains("got hello") && seen.contains("33 99"), "{seen:?}");
 }
 
-fn receive(stream: &UnixStream) -> File {
+pub(super) fn receive(stream: &UnixStream) -> File {
     let mut name = [0; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -31,6 +31,14 @@ pub fn pass_fds(command: &mut Command, passed: Vec<(OwnedFd, RawFd)>) -> std::io
     Ok(unsafe { command.pre_exec(place) })
 }
 
+/// Lets the child of `command` get every signal: what the caller blocks to read it from a descriptor, a child would
+/// block for ever.
+pub fn unblock_signals(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec the closure only calls sigprocmask, which is async-signal-safe, and allocates
+    // nothing.
+    unsafe { command.pre_exec(crate::signal::unblock_all) }
+}
+
 /// Takes over descriptor `number` that the parent has passed, and keeps it from our own children.
 ///
 /// # Errors

@@ -14,6 +14,7 @@
 //!
 //! Does not own: what the limits should be (the spec's), nor cgroup mounts inside the container (rootfs).
 
+mod adopt;
 mod create;
 mod device;
 mod directory;

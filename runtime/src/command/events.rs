@@ -12,6 +12,7 @@ use super::{Failure, Outcome, Refusal, open};
 use crate::cgroup::{OomEvent, Stats};
 use crate::container::{Container, ContainerId, Status};
 use crate::options::Global;
+use crate::resctrl::Resctrl;
 
 /// The verb.
 #[derive(Debug, Args)]
@@ -97,7 +98,9 @@ impl EventsArgs {
 
 fn print_stats(container: &Container) -> Result<(), Failure> {
     let stats = container.cgroup.stats()?;
-    let data = Data { stats, intel_rdt: serde_json::Map::new(), network_interfaces: None };
+    let class = container.state.resctrl.as_ref().zip(Resctrl::find());
+    let intel_rdt = class.map(|(class, resctrl)| resctrl.stats(class)).transpose()?.unwrap_or_default();
+    let data = Data { stats, intel_rdt, network_interfaces: None };
     print(&Event { kind: "stats", id: container.state.id.as_str(), data: Some(data) })
 }
 

@@ -31,6 +31,7 @@ fn document() -> serde_json::Value {
         "mountOptions": crate::rootfs::known_options(),
         "linux": linux(),
         "annotations": {
+            "org.opencontainers.runc.checkpoint.enabled": "true",
             "org.opencontainers.runc.version": env!("CARGO_PKG_VERSION"),
         },
         "potentiallyUnsafeConfigAnnotations": ["bundle", "org.systemd.property.", "org.criu.config"],
@@ -56,7 +57,7 @@ fn linux() -> serde_json::Value {
         },
         "apparmor": { "enabled": true },
         "selinux": { "enabled": true },
-        "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
+        "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
         "memoryPolicy": {
             "modes": [
                 "MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED", "MPOL_PREFERRED_MANY",

@@ -1,5 +1,6 @@
 //! One file a verb: its flags, and the few lines that carry it out.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -9,6 +10,7 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod start;
@@ -68,6 +70,8 @@ macro_rules! verbs {
 }
 
 verbs! {
+    /// checkpoint a running container
+    "checkpoint" Checkpoint(Box<checkpoint::CheckpointArgs>),
     /// create a container
     "create" Create(create::CreateArgs),
     /// delete any resources held by the container often used with detached container
@@ -86,6 +90,8 @@ verbs! {
     "pause" Pause(pause::PauseArgs),
     /// ps displays the processes running inside a container
     "ps" Ps(ps::PsArgs),
+    /// restore a container from a previous checkpoint
+    "restore" Restore(Box<restore::RestoreArgs>),
     /// resumes all processes that have been previously paused
     "resume" Resume(pause::ResumeArgs),
     /// create and run a container
@@ -140,6 +146,7 @@ impl Command {
     /// Carries it out.
     pub(crate) fn run(self, global: &Global) -> Outcome {
         match self {
+            Self::Checkpoint(args) => args.run(global),
             Self::Create(args) => args.run(global),
             Self::Delete(args) => args.run(global),
             Self::Events(args) => args.run(global),
@@ -149,6 +156,7 @@ impl Command {
             Self::List(args) => args.run(global),
             Self::Pause(args) => args.run(global),
             Self::Ps(args) => args.run(global),
+            Self::Restore(args) => args.run(global),
             Self::Resume(args) => args.run(global),
             Self::Run(args) => args.run(global),
             Self::Spec(args) => args.run(),

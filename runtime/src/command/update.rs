@@ -9,8 +9,9 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::{Value, json};
 
 use super::{Failure, Outcome, Refusal, open};
-use crate::container::ContainerId;
+use crate::container::{Container, ContainerId};
 use crate::options::Global;
+use crate::resctrl::Resctrl;
 
 /// Limits are a few lines.
 const LONGEST: u64 = 4 << 20;
@@ -88,13 +89,8 @@ impl UpdateArgs {
             Some(path) => read(path)?,
             None => self.flags()?,
         };
-        if self.l3_cache_schema.is_some() {
-            return Err(Refusal("Intel RDT/CAT: l3 cache schema is not enabled".to_owned()).into());
-        }
-        if self.mem_bw_schema.is_some() {
-            return Err(Refusal("Intel RDT/MBA: memory bandwidth schema is not enabled".to_owned()).into());
-        }
         let mut config: Value = serde_json::from_str(container.state.config.get())?;
+        self.update_class(&container, &mut config)?;
         let known = config.pointer("/linux/resources").cloned().unwrap_or_else(|| json!({}));
         let (effective, remembered) = combine(&known, change);
         container.cgroup.update(&decode(&effective)?)?;
@@ -105,6 +101,32 @@ impl UpdateArgs {
         container.state.config = serde_json::value::to_raw_value(&config)?;
         container.save()?;
         Ok(0)
+    }
+
+    /// The class of service; not from a document, which has no place for it.
+    fn update_class(&self, container: &Container, config: &mut Value) -> Result<(), Failure> {
+        let (cache, bandwidth) = (given(&self.l3_cache_schema), given(&self.mem_bw_schema));
+        if self.resources.is_some() || cache.or(bandwidth).is_none() {
+            return Ok(());
+        }
+        let refuse = |text: &str| Failure::from(Refusal(text.to_owned()));
+        let resctrl = Resctrl::find();
+        let can = |divides: fn(&Resctrl) -> bool| resctrl.as_ref().is_some_and(divides);
+        if cache.is_some() && !can(Resctrl::divides_cache) {
+            return Err(refuse("Intel RDT/CAT: l3 cache schema is not enabled"));
+        }
+        if bandwidth.is_some() && !can(Resctrl::divides_bandwidth) {
+            return Err(refuse("Intel RDT/MBA: memory bandwidth schema is not enabled"));
+        }
+        let known = config.pointer_mut("/linux/intelRdt").and_then(Value::as_object_mut);
+        let (Some(class), Some(resctrl), Some(known)) = (&container.state.resctrl, &resctrl, known) else {
+            return Err(refuse("updating a non-existent Intel RDT configuration is not supported"));
+        };
+        for (name, value) in [("l3CacheSchema", cache), ("memBwSchema", bandwidth)] {
+            known.extend(value.map(|value| (name.to_owned(), value.into())));
+        }
+        let asked = serde_json::from_value(Value::Object(known.clone()))?;
+        Ok(resctrl.set(class, &asked)?)
     }
 
     fn flags(&self) -> Result<Value, Refusal> {

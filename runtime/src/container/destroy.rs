@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use dhow_linux::file::PathError;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
-use super::{Container, ContainerError, OciState, Status};
+use super::{Container, ContainerError, OciState, RESTORED_ROOT, Status};
 use crate::cgroup::Manager;
 use crate::hook::{self, Moment};
 use crate::log;
@@ -57,6 +59,9 @@ impl Container {
             drop(self.cgroup.kill_all());
         }
         remove_cgroup(&self.cgroup)?;
+        if let Some(class) = &self.state.resctrl {
+            class.remove()?;
+        }
         remove_folder(&self.folder)?;
         let state = &self.state;
         let oci = OciState::new(state.id.as_str(), Status::Stopped, 0, &state.bundle, &spec.annotations);
@@ -84,10 +89,22 @@ pub(super) fn remove_cgroup(cgroups: &Manager) -> Result<(), ContainerError> {
 
 /// Removes the folder of a container, also of one that was never finished.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), PathError> {
+    unmount_root(folder)?;
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(PathError::at("remove container state dir", folder)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Takes away what a killed restore left mounted: below that name lie the files of the image, not ours.
+pub(crate) fn unmount_root(folder: &Path) -> Result<(), PathError> {
+    let root = folder.join(RESTORED_ROOT);
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    match rustix::mount::unmount(&root, flags) {
+        // Not there, or nothing mounted; without rights there was no restore either.
+        Ok(()) | Err(Errno::NOENT | Errno::INVAL | Errno::PERM) => Ok(()),
+        Err(error) => Err(PathError::at("unmount", &root)(error.into())),
     }
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! ROOT/ID/state.json   written once, before the container's own code runs ([`state::State`])
 //! ROOT/ID/exec.fifo    there as long as the container waits for `start`
+//! ROOT/ID/criu-root    the root file system as a mount of its own, during a restore
 //! ROOT/ID/cgroup       a link that says, before there is a state document, which cgroup may exist ([`unfinished`])
 //! ```
 //! Status is never stored: it is derived from the process, the freezer and the fifo ([`Container::status`]).
@@ -34,6 +35,8 @@ pub(crate) use status::{OciState, Status};
 
 /// Name of the fifo on which a created container waits.
 pub(crate) const FIFO: &str = "exec.fifo";
+/// The name of the mount that a restore starts from.
+pub(crate) const RESTORED_ROOT: &str = "criu-root";
 
 /// Why an operation on a container failed; the texts without a source are runc's, since engines match them.
 #[derive(Debug, thiserror::Error)]

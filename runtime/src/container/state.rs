@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ContainerError, ContainerId};
+use crate::resctrl::Class;
 
 const VERSION: u32 = 1;
 const NAME: &str = "state.json";
@@ -42,6 +43,12 @@ pub(crate) struct State {
     /// The systemd unit that holds it, when the systemd driver made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) systemd_unit: Option<String>,
+    /// Its class of service, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resctrl: Option<Class>,
+    /// What its standard streams were when it was made, for a checkpoint; none with a terminal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) descriptors: Vec<String>,
     /// Whether the session keyring of the caller was kept.
     #[serde(default)]
     pub(crate) no_new_keyring: bool,
@@ -70,6 +77,8 @@ impl State {
             created: String::new(),
             cgroup_paths: BTreeMap::new(),
             systemd_unit: None,
+            resctrl: None,
+            descriptors: Vec::new(),
             no_new_keyring: false,
             config,
         }

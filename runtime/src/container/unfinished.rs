@@ -13,6 +13,7 @@ use super::{ContainerError, ContainerId};
 use crate::cgroup::Manager;
 
 const NAME: &str = "cgroup";
+const CLASS: &str = "resctrl";
 
 /// Notes which cgroup is about to be made.
 pub(crate) fn note_cgroup(folder: &Path, cgroups_path: &str) -> Result<(), ContainerError> {
@@ -23,6 +24,12 @@ pub(crate) fn note_cgroup(folder: &Path, cgroups_path: &str) -> Result<(), Conta
     std::os::unix::fs::symlink(cgroups_path, &link)
         .map_err(PathError::at("symlink", &link))
         .map_err(Into::into)
+}
+
+/// Notes which class of service is about to be made.
+pub(crate) fn note_class(folder: &Path, path: &Path) -> Result<(), ContainerError> {
+    let link = folder.join(CLASS);
+    std::os::unix::fs::symlink(path, &link).map_err(PathError::at("symlink", &link)).map_err(Into::into)
 }
 
 /// Removes what a killed `create` left of container `id`.
@@ -40,6 +47,10 @@ pub(crate) fn remove(root: &Path, id: &ContainerId) -> Result<(), ContainerError
             cgroups.kill_all()?;
             remove_cgroup(&cgroups)?;
         }
+    }
+    if let Ok(class) = std::fs::read_link(folder.join(CLASS)) {
+        // The kernel removes the folder of a class with everything in it; of anything else only an empty one.
+        drop(std::fs::remove_dir(class));
     }
     remove_folder(&folder).map_err(Into::into)
 }

@@ -23,6 +23,8 @@ use crate::container::{Container, ContainerId, Init, OciState, State, Status, un
 use crate::hook::{self, Moment};
 use crate::init::{self, Setup, Task};
 use crate::log;
+use crate::network;
+use crate::resctrl::{self, Class, Resctrl};
 use crate::rootfs::Entrance;
 use crate::spec::{self, NamespaceKind, Spec};
 use crate::validate::validate;
@@ -71,12 +73,14 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     _step = log::step("cgroup");
     let mut cgroups = open_cgroups(&creation, &spec)?;
     unfinished::note_cgroup(&folder, &spec.linux.cgroups_path)?;
-    let overlap = cgroups.may_overlap() && !spec.has(NamespaceKind::User);
+    let overlap = cgroups.may_overlap() && !prepares_child(&spec) && !spec.has(NamespaceKind::User);
     cgroups.begin(spec.linux.resources.as_ref())?;
     undo.cgroups = Some(cgroups.clone());
     if !overlap {
         complete_cgroups(&mut cgroups, &spec, &mut undo)?;
     }
+
+    undo.class = make_class(&spec, creation.id.as_str(), &folder)?;
 
     _step = log::step("prepare");
     let config = RawValue::from_string(String::from_utf8_lossy(&text).into_owned());
@@ -84,7 +88,11 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         config.map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source })?;
     let mut state = State::new(creation.id.clone(), bundle.clone(), rootfs.clone(), config);
     state.systemd_unit = cgroups.unit_name().map(str::to_owned);
+    state.resctrl = undo.class.clone();
     state.no_new_keyring = creation.no_new_keyring;
+    if !process.terminal {
+        state.descriptors = stdio::names();
+    }
 
     let mut task = Task::new(process, &spec.linux)?;
     task.sets_groups = rustix::process::geteuid().is_root();
@@ -107,7 +115,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         } else {
             NamespaceFlags::default()
         },
-        waits: spec.creates(NamespaceKind::User),
+        waits: prepares_child(&spec),
         prepared: mapping::prepare(&spec)?,
         task,
         fifo: creation.waits.then(|| make_fifo(&folder)).transpose()?,
@@ -125,7 +133,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     }
     state.cgroup_paths = cgroups.paths();
     _step = log::step("wait for the container to be made");
-    let clamped = prepare_child(&child, &spec)?;
+    let clamped = prepare_child(&child, &spec, undo.class.as_ref())?;
     let mut partner =
         Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle, clamped };
     Dialogue { child: &child, cgroups: &cgroups, listener: spec.linux.seccomp.as_ref() }
@@ -146,7 +154,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         return Ok(0);
     }
     _step = log::step("run");
-    let status = foreground.wait(&child, terminal)?;
+    let status = foreground.wait(child.pid, terminal)?;
     _step = log::step("delete");
     if !creation.keep
         && let Err(error) = container.destroy()
@@ -157,14 +165,14 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
 }
 
 /// Changes into the bundle, so that relative paths in it mean what they should; gives its absolute path.
-fn enter_bundle(bundle: Option<&Path>) -> Result<PathBuf, LaunchError> {
+pub(super) fn enter_bundle(bundle: Option<&Path>) -> Result<PathBuf, LaunchError> {
     if let Some(bundle) = bundle {
         std::env::set_current_dir(bundle).map_err(PathError::at("chdir", bundle))?;
     }
     std::env::current_dir().map_err(LaunchError::call("getcwd"))
 }
 
-fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchError> {
+pub(super) fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchError> {
     let path = Some(Path::new(&spec.linux.cgroups_path));
     let id = creation.id.as_str();
     let manager = if creation.systemd_cgroup {
@@ -176,7 +184,11 @@ fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchE
 }
 
 /// Makes the other cgroups, and sets the limits; gives what the container has to do without.
-fn complete_cgroups(cgroups: &mut Manager, spec: &Spec, undo: &mut Undo) -> Result<Vec<u8>, LaunchError> {
+pub(super) fn complete_cgroups(
+    cgroups: &mut Manager,
+    spec: &Spec,
+    undo: &mut Undo,
+) -> Result<Vec<u8>, LaunchError> {
     let refused = cgroups.complete(spec.linux.resources.as_ref())?;
     undo.cgroups = Some(cgroups.clone());
     Ok(refused)
@@ -257,11 +269,43 @@ fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
     spawn(plan, move |channel| init::run(setup, channel))
 }
 
+/// Makes the class of service that the spec asks for.
+fn make_class(spec: &Spec, id: &str, folder: &Path) -> Result<Option<Class>, LaunchError> {
+    let (Some(asked), Some(resctrl)) = (&spec.linux.intel_rdt, Resctrl::find()) else { return Ok(None) };
+    let class = resctrl.plan(asked, id);
+    if class.own {
+        unfinished::note_class(folder, &class.path)?;
+    }
+    resctrl.create(&class, asked).inspect_err(|_| drop(class.remove()))?;
+    Ok(Some(class))
+}
+
+/// Whether the child waits until the parent has done something for it: its ID maps, or its interfaces, whose sysctls
+/// it is about to write.
+fn prepares_child(spec: &Spec) -> bool {
+    spec.creates(NamespaceKind::User) || !spec.linux.net_devices.is_empty()
+}
+
+/// Where the container's network is: what it joins it has not joined yet.
+fn network_namespace(child: &Child, spec: &Spec) -> String {
+    let joined = spec.namespace(NamespaceKind::Network).filter(|namespace| !namespace.path.is_empty());
+    joined
+        .map_or_else(|| format!("/proc/{}/ns/net", child.pid.as_raw_nonzero()), |joined| joined.path.clone())
+}
+
 /// What only the parent may do to the child.
-fn prepare_child(child: &Child, spec: &Spec) -> Result<Clamped, LaunchError> {
+fn prepare_child(child: &Child, spec: &Spec, class: Option<&Class>) -> Result<Clamped, LaunchError> {
     let mut clamped = Clamped::default();
     if spec.creates(NamespaceKind::User) {
         identity::write_maps(child.pid, &spec.linux)?;
+    }
+    if !spec.linux.net_devices.is_empty() {
+        network::move_devices(spec, &network_namespace(child, spec))?;
+    }
+    if let Some(class) = class {
+        resctrl::adopt(class, child.pid)?;
+    }
+    if prepares_child(spec) {
         child.channel.go().map_err(LaunchError::call("sync with the container"))?;
     }
     if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {

@@ -86,6 +86,9 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     _step = crate::log::step("clone");
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
     crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
+    if let Some(class) = &container.state.resctrl {
+        crate::resctrl::adopt(class, child.pid)?;
+    }
     _step = crate::log::step("wait for the process to be made");
     let mut partner = Executor { execution: &execution, child: &child, clamped };
     let dialogue =
@@ -100,7 +103,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         return Ok(0);
     }
     _step = crate::log::step("run");
-    foreground.wait(&child, terminal)
+    foreground.wait(child.pid, terminal)
 }
 
 /// Refuses sub-cgroups of controllers that the container has none of, or outside of its own.

@@ -11,7 +11,6 @@ use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::dialogue::receive_descriptor;
-use super::spawn::Child;
 use super::{Connection, LaunchError};
 
 /// What waits for the process; made before it exists, so that no signal is lost.
@@ -36,13 +35,13 @@ impl Foreground {
         Ok(Self { signals: Some(signals) })
     }
 
-    /// Waits for the end of `child`; `terminal` is where its terminal arrives.
-    pub(super) fn wait(self, child: &Child, terminal: Option<OwnedFd>) -> Result<i32, LaunchError> {
+    /// Waits for the end of our child `pid`; `terminal` is where its terminal arrives.
+    pub(super) fn wait(self, pid: Pid, terminal: Option<OwnedFd>) -> Result<i32, LaunchError> {
         let Some(signals) = self.signals else { return Ok(0) };
         let relay = terminal.map(|socket| Relay::start(&socket)).transpose();
         let mut relay = relay.map_err(LaunchError::call("relay the terminal"))?;
         loop {
-            if let Some(status) = handle_signals(&signals, child, relay.as_ref())? {
+            if let Some(status) = handle_signals(&signals, pid, relay.as_ref())? {
                 if let Some(relay) = &mut relay {
                     relay.drain();
                 }
@@ -53,24 +52,20 @@ impl Foreground {
     }
 }
 
-/// Reads all signals that came; gives the exit status when `child` ended.
-fn handle_signals(
-    signals: &SignalFd,
-    child: &Child,
-    relay: Option<&Relay>,
-) -> Result<Option<i32>, LaunchError> {
+/// Reads all signals that came; gives the exit status when our child `pid` ended.
+fn handle_signals(signals: &SignalFd, pid: Pid, relay: Option<&Relay>) -> Result<Option<i32>, LaunchError> {
     while let Some(info) = signals.read_signal().map_err(LaunchError::call("read signals"))? {
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         match Signal::try_from(number) {
             Ok(Signal::SIGCHLD) => {
-                if let Some(status) = reap(child.pid) {
+                if let Some(status) = reap(pid) {
                     return Ok(Some(status));
                 }
             }
             Ok(Signal::SIGWINCH) if relay.is_some() => relay.iter().for_each(|relay| relay.resize()),
             Ok(Signal::SIGURG) => {}
             _ => {
-                let pid = nix::unistd::Pid::from_raw(child.pid.as_raw_nonzero().get());
+                let pid = nix::unistd::Pid::from_raw(pid.as_raw_nonzero().get());
                 // The child is not reaped yet, so this is no other process.
                 if let Ok(signal) = Signal::try_from(number) {
                     let _ = nix::sys::signal::kill(pid, signal);

@@ -13,6 +13,7 @@ mod foreground;
 mod identity;
 mod limits;
 mod mapping;
+mod restore;
 mod spawn;
 mod stdio;
 mod undo;
@@ -24,13 +25,17 @@ use dhow_linux::file::PathError;
 
 use crate::cgroup::CgroupError;
 use crate::container::ContainerError;
+use crate::criu::CriuError;
 use crate::hook::HookError;
 use crate::init::TaskError;
+use crate::network::NetDeviceError;
+use crate::resctrl::ResctrlError;
 use crate::spec::LoadError;
 use crate::validate::Invalid;
 
 pub(crate) use container::{Creation, launch};
 pub(crate) use exec::{Execution, exec};
+pub(crate) use restore::{Restoration, restore};
 
 /// A process could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +64,15 @@ pub(crate) enum LaunchError {
     /// A hook of the runtime's side.
     #[error("unable to start container process: error during container init")]
     Hook(#[from] HookError),
+    /// A network device.
+    #[error("unable to start container process: error during container init")]
+    NetDevice(#[from] NetDeviceError),
+    /// The class of service.
+    #[error("unable to start container process")]
+    Resctrl(#[from] ResctrlError),
+    /// A restore.
+    #[error(transparent)]
+    Criu(#[from] CriuError),
     /// A file of the caller.
     #[error(transparent)]
     File(#[from] PathError),

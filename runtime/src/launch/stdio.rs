@@ -7,6 +7,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use super::dialogue::connect;
 use super::{Connection, LaunchError};
 use crate::init::{Console, Task};
+use crate::spec::Process;
 
 /// The first descriptor that is not a standard one.
 const FIRST: i32 = 3;
@@ -21,23 +22,37 @@ pub(super) fn connect_task(
     if let Some(path) = &connection.pidfd_socket {
         task.pidfd_socket = Some(connect(path).map_err(LaunchError::call("connect to the pidfd socket"))?);
     }
-    if !task.process.terminal {
-        return Ok(None);
+    let (console, relayed) = console(task.process, connection)?;
+    task.console = console;
+    Ok(relayed)
+}
+
+/// Where the terminal's master goes, when there is one, and our end when it is relayed in the foreground.
+pub(super) fn console(
+    process: &Process,
+    connection: &Connection,
+) -> Result<(Option<Console>, Option<OwnedFd>), LaunchError> {
+    if !process.terminal {
+        return Ok((None, None));
     }
-    let size = task.process.console_size.and_then(|size| {
+    let size = process.console_size.and_then(|size| {
         let (rows, columns) = (u16::try_from(size.height).ok()?, u16::try_from(size.width).ok()?);
         (rows != 0 && columns != 0).then_some((rows, columns))
     });
     if let Some(path) = &connection.console_socket {
         let socket = connect(path).map_err(LaunchError::call("connect to the console socket"))?;
-        task.console = Some(Console { socket, size, plain_lines: false });
-        return Ok(None);
+        return Ok((Some(Console { socket, size, plain_lines: false }), None));
     }
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(LaunchError::call("socketpair"))?;
-    task.console = Some(Console { socket: theirs, size, plain_lines: true });
-    Ok(Some(ours))
+    Ok((Some(Console { socket: theirs, size, plain_lines: true }), Some(ours)))
+}
+
+/// What the standard streams are, as the kernel names them: a checkpoint tells pipes apart by that.
+pub(super) fn names() -> Vec<String> {
+    let name = |number: i32| std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+    (0..3).map(|number| name(number).to_string_lossy().into_owned()).collect()
 }
 
 /// How many descriptors the process keeps: the standard ones, systemd's (`LISTEN_FDS`), and `extra` more.

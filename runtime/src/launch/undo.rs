@@ -8,6 +8,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use crate::cgroup::Manager;
 use crate::container::destroy::remove_folder;
 use crate::log;
+use crate::resctrl::Class;
 
 /// What exists so far of a new container; dropping it removes that.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Undo {
     folder: Option<PathBuf>,
     /// Its cgroups, once they may exist.
     pub(super) cgroups: Option<Manager>,
+    /// Its class of service, once there may be one.
+    pub(super) class: Option<Class>,
     /// Its first process, once there is one.
     pub(super) child: Option<OwnedFd>,
 }
@@ -22,7 +25,7 @@ pub(super) struct Undo {
 impl Undo {
     /// Begins with the folder.
     pub(super) const fn new(folder: PathBuf) -> Self {
-        Self { folder: Some(folder), cgroups: None, child: None }
+        Self { folder: Some(folder), cgroups: None, class: None, child: None }
     }
 
     /// The container is made: nothing is to be undone.
@@ -44,6 +47,9 @@ impl Drop for Undo {
             if let Err(error) = cgroups.remove() {
                 log::warn(&format!("unable to remove container's cgroup: {}", crate::error::chain(&error)));
             }
+        }
+        if let Some(Err(error)) = self.class.take().map(|class| class.remove()) {
+            log::warn(&crate::error::chain(&error));
         }
         if let Err(error) = remove_folder(&folder) {
             log::warn(&crate::error::chain(&error));

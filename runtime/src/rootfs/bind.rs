@@ -58,7 +58,7 @@ impl Rootfs<'_> {
         Ok(())
     }
 
-    fn bind_target(&self, destination: &str, tree: &OwnedFd) -> Result<OwnedFd, MountFailure> {
+    pub(super) fn bind_target(&self, destination: &str, tree: &OwnedFd) -> Result<OwnedFd, MountFailure> {
         let stat = rustix::fs::fstat(tree).map_err(MountFailure::call("fstat"))?;
         let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let missing = if folder { Missing::Folder } else { Missing::File };

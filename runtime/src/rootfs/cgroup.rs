@@ -80,6 +80,11 @@ impl Rootfs<'_> {
     }
 }
 
+/// The mounts that [`Rootfs::mount_cgroup_tree`] makes without a cgroup namespace: name of the folder and source.
+pub(crate) fn cgroup_mounts(cgroups: &crate::cgroup::Manager) -> Vec<(String, PathBuf)> {
+    hierarchies(cgroups.paths()).into_iter().map(|(name, (_, path))| (name, path)).collect()
+}
+
 /// Controllers that share a directory, under the name of their usual mount point.
 fn hierarchies(paths: BTreeMap<String, PathBuf>) -> BTreeMap<String, (Vec<String>, PathBuf)> {
     let mut by_path: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();

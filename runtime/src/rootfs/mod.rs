@@ -20,6 +20,7 @@ mod device;
 mod error;
 mod file_system;
 mod mask;
+mod mount_point;
 mod option;
 mod pivot;
 mod target;
@@ -33,8 +34,11 @@ use rustix::mount::MountPropagationFlags;
 
 use crate::spec::{Mount, NamespaceKind, Spec};
 
+pub(crate) use cgroup::cgroup_mounts;
+pub(crate) use device::DEFAULT as DEFAULT_DEVICES;
 pub(crate) use error::{MountFailure, RootfsError};
 pub(crate) use option::{Options, known as known_options, propagation};
+pub(crate) use target::clean;
 
 /// How the root changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

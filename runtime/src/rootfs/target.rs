@@ -42,7 +42,7 @@ pub(super) enum OnProc {
 }
 
 /// `path` as an absolute path without `.`, `..` and doubled slashes.
-pub(super) fn clean(path: &str) -> PathBuf {
+pub(crate) fn clean(path: &str) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in Path::new(path).components() {
         match component {

@@ -11,7 +11,7 @@ mod resources;
 
 use std::collections::BTreeMap;
 
-use oci_spec::runtime::{Hooks, LinuxIntelRdt, LinuxResources, LinuxSeccomp};
+use oci_spec::runtime::{Hooks, LinuxResources, LinuxSeccomp};
 use serde::{Deserialize, Deserializer};
 
 pub(crate) use load::{LoadError, load, load_process};
@@ -127,8 +127,32 @@ pub(crate) struct Linux {
     pub(crate) memory_policy: Option<MemoryPolicy>,
     pub(crate) time_offsets: Option<BTreeMap<String, TimeOffset>>,
     #[serde(deserialize_with = "nullable")]
-    pub(crate) net_devices: BTreeMap<String, serde::de::IgnoredAny>,
-    pub(crate) intel_rdt: Option<LinuxIntelRdt>,
+    pub(crate) net_devices: BTreeMap<String, NetDevice>,
+    pub(crate) intel_rdt: Option<IntelRdt>,
+}
+
+/// Shares of cache and memory bandwidth.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct IntelRdt {
+    #[serde(rename = "closID", deserialize_with = "nullable")]
+    pub(crate) clos_id: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) schemata: Vec<String>,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) l3_cache_schema: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) mem_bw_schema: String,
+    #[serde(deserialize_with = "nullable")]
+    pub(crate) enable_monitoring: bool,
+}
+
+/// A network device of the host.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct NetDevice {
+    /// Its name in the container; empty for the same.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) name: String,
 }
 
 /// A device node to make.

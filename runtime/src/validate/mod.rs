@@ -4,6 +4,7 @@ mod sysctl;
 
 use std::path::{Path, PathBuf};
 
+use crate::resctrl::Resctrl;
 use crate::rootfs::{Options, propagation};
 use crate::spec::{NamespaceKind, Process, Spec};
 
@@ -37,6 +38,7 @@ pub(crate) fn validate(spec: &Spec, bundle: &Path, no_pivot: bool) -> Result<Pat
     let rootfs = rootfs(spec, bundle)?;
     namespaces(spec)?;
     names(spec)?;
+    net_devices(spec)?;
     sysctl::check(spec)?;
     mounts(spec)?;
     root_propagation(spec, no_pivot)?;
@@ -145,16 +147,40 @@ fn names(spec: &Spec) -> Result<(), Invalid> {
     if hides && !spec.has(NamespaceKind::Mount) {
         return Invalid::rule("unable to restrict sys entries without a private MNT namespace");
     }
-    if !spec.linux.net_devices.is_empty() && !spec.has(NamespaceKind::Network) {
-        return Invalid::rule("unable to move network devices without a NET namespace");
-    }
-    if !spec.linux.net_devices.is_empty() {
-        return Invalid::rule("linux.netDevices is not supported");
-    }
-    if spec.linux.intel_rdt.is_some() {
-        return Invalid::rule("intelRdt is specified in config, but Intel RDT is not enabled");
+    if let Some(asked) = &spec.linux.intel_rdt {
+        Resctrl::check(Resctrl::find().as_ref(), asked).map_err(|error| Invalid::Rule(error.to_string()))?;
     }
     Ok(())
+}
+
+fn net_devices(spec: &Spec) -> Result<(), Invalid> {
+    let devices = &spec.linux.net_devices;
+    if devices.is_empty() {
+        return Ok(());
+    }
+    if !spec.has(NamespaceKind::Network) {
+        return Invalid::rule("unable to move network devices without a NET namespace");
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Invalid::rule("network devices are not supported for rootless containers");
+    }
+    let names = devices.iter().flat_map(|(name, device)| [name, &device.name].into_iter().zip([true, false]));
+    for (name, _) in names.filter(|(name, required)| *required || !name.is_empty()) {
+        if !is_device_name(name) {
+            return Invalid::rule(format!("invalid network device name {name:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// As the kernel has it (`dev_valid_name`).
+fn is_device_name(name: &str) -> bool {
+    let length = (1..16).contains(&name.len());
+    length
+        && name != "."
+        && name != ".."
+        && !name.contains(['/', ':', '\0'])
+        && !name.contains(char::is_whitespace)
 }
 
 fn mounts(spec: &Spec) -> Result<(), Invalid> {
