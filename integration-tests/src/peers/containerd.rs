@@ -1,10 +1,14 @@
 //! Debian's containerd, and its client `ctr`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::unistd::Pid;
+
 use super::search_path;
+use crate::binaries;
 use crate::host::Host;
 use crate::process::{Background, Done, eventually, run};
 
@@ -12,6 +16,8 @@ use crate::process::{Background, Done, eventually, run};
 #[derive(Debug)]
 pub struct Containerd {
     process: Option<Background>,
+    /// The folder of a newer release than the installed one.
+    release: Option<PathBuf>,
     host: Host,
 }
 
@@ -23,7 +29,36 @@ impl Containerd {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        let mut containerd = Self { process: None, host: Host::new() };
+        Self::start_from(None)
+    }
+
+    /// Starts the one in `usr/bin` of `release`, or the installed one.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn start_from(release: Option<PathBuf>) -> Self {
+        let mut containerd = Self { process: None, release, host: Host::new() };
+        containerd.launch();
+        containerd
+    }
+
+    /// Starts one for which our shim is `containerd-shim-runc-v2` and our runtime `runc`.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn start_on_our_names() -> Self {
+        let mut containerd = Self { process: None, release: None, host: Host::new() };
+        let names = containerd.host.folder("names");
+        for (name, binary) in [
+            ("containerd-shim-runc-v2", binaries::path("containerd-shim-dhow-v2")),
+            ("runc", binaries::runtime()),
+        ] {
+            symlink(binary, names.join(name)).expect("link");
+        }
         containerd.launch();
         containerd
     }
@@ -57,8 +92,9 @@ impl Containerd {
         let path = self.host.path("config.toml");
         fs::write(&path, config).expect("write config.toml");
         let log = fs::File::create(self.host.path("containerd.log")).expect("make the log");
-        let mut command = Command::new("containerd");
-        command.arg("--config").arg(path).env("PATH", search_path()).stdout(Stdio::null()).stderr(log);
+        let mut command = Command::new(self.program("containerd"));
+        let search = format!("{}:{}", self.host.path("names").display(), search_path());
+        command.arg("--config").arg(path).env("PATH", search).stdout(Stdio::null()).stderr(log);
         self.process = Some(Background::start(&mut command));
         eventually("containerd answers", || self.ctr(&["version"]).code == 0);
     }
@@ -73,7 +109,32 @@ impl Containerd {
     /// Runs `ctr` against it.
     #[track_caller]
     pub fn ctr(&self, arguments: &[&str]) -> Done {
-        ctr(&self.socket(), arguments)
+        let installed = ctr_command(&self.socket(), arguments);
+        let mut command = Command::new(self.program("ctr"));
+        command.args(installed.get_args()).env("CONTAINERD_NAMESPACE", self.host.name());
+        run(&mut command)
+    }
+
+    /// The process of a task on the host.
+    ///
+    /// # Panics
+    /// When there is no such task.
+    #[must_use]
+    #[track_caller]
+    pub fn init_pid(&self, id: &str) -> Pid {
+        let text = fs::read_to_string(self.bundle(id).join("init.pid")).expect("the task runs");
+        Pid::from_raw(text.trim().parse().expect("a pid"))
+    }
+
+    /// The bundle of a task.
+    #[must_use]
+    pub fn bundle(&self, id: &str) -> PathBuf {
+        let folder = self.host.path("state/io.containerd.runtime.v2.task");
+        folder.join(self.host.name()).join(id)
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.release.as_ref().map_or_else(|| name.into(), |release| release.join("usr/bin").join(name))
     }
 }
 
