@@ -87,9 +87,12 @@ fn a_mask_is_made_of_the_null_device_or_not_at_all() {
     let link = |null: &Path| symlink("/secret", null).expect("link");
     let file = |null: &Path| fs::write(null, "swapped").expect("write");
     let zero = |null: &Path| device(null, 1, 5);
-    let hostile: [(&str, &dyn Fn(&Path)); 3] = [("link", &link), ("file", &file), ("zero", &zero)];
-    for (name, make) in hostile {
-        let (mut bundle, _) = hostile_dev(&runtime, name, make);
+    let bundles = [
+        ("link", hostile_dev(&runtime, "link", link)),
+        ("file", hostile_dev(&runtime, "file", file)),
+        ("zero", hostile_dev(&runtime, "zero", zero)),
+    ];
+    for (name, (mut bundle, _)) in bundles {
         // Whoever reads the zero device reads for ever.
         bundle.spec["process"]["args"][2] = json!("head -c 9 /proc/keys | tr '\\0' z; echo ran");
         bundle.save();
