@@ -14,6 +14,7 @@ mod init;
 mod launch;
 mod log;
 mod network;
+mod notify;
 mod options;
 mod resctrl;
 mod rootfs;

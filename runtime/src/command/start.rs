@@ -8,6 +8,7 @@ use super::{Outcome, Refusal, open};
 use crate::container::{Container, ContainerId, OciState, Status};
 use crate::hook::{self, Moment};
 use crate::log;
+use crate::notify::Notify;
 use crate::options::Global;
 use dhow_linux::file::PathError;
 
@@ -34,6 +35,7 @@ impl StartArgs {
                 return Err(Refusal(format!("cannot start a container in the {} state", other.name())).into());
             }
         }
+        let notify = Notify::of(container.folder()).map(Notify::listen).transpose()?.flatten();
         release(&container)?;
         let spec = container.spec()?;
         let state = &container.state;
@@ -44,6 +46,9 @@ impl StartArgs {
                 log::warn(&format!("kill after failed poststart: {}", crate::error::chain(&error)));
             }
             return Err(error.into());
+        }
+        if let (Some(listener), Some(init)) = (notify, container.init()) {
+            listener.forward(init, pid);
         }
         Ok(0)
     }

@@ -131,6 +131,11 @@ impl Container {
         Self { folder, state, cgroup }
     }
 
+    /// Its folder below the root.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the fifo is on which it waits for `start`.
     pub(crate) fn fifo(&self) -> PathBuf {
         self.folder.join(FIFO)

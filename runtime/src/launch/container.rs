@@ -24,6 +24,7 @@ use crate::hook::{self, Moment};
 use crate::init::{self, Setup, Task};
 use crate::log;
 use crate::network;
+use crate::notify::Notify;
 use crate::resctrl::{self, Class, Resctrl};
 use crate::rootfs::Entrance;
 use crate::spec::{self, NamespaceKind, Spec};
@@ -65,7 +66,12 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let bundle = enter_bundle(creation.bundle.as_deref())?;
     let folder = Container::reserve(creation.root, &creation.id)?;
     let mut undo = Undo::new(folder.clone());
-    let (spec, text) = spec::load(Path::new("config.json"))?;
+    let mut loaded = spec::load(Path::new("config.json"))?;
+    let notify = Notify::of(&folder);
+    if let Some(notify) = &notify {
+        loaded = notify.prepare(&loaded.1)?;
+    }
+    let (spec, text) = loaded;
     let rootfs = validate(&spec, &bundle, creation.no_pivot)?;
     let process = crate::validate::process(spec.process.as_ref())?;
     connection.check(process.terminal)?;
@@ -97,6 +103,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let mut task = Task::new(process, &spec.linux)?;
     task.sets_groups = rustix::process::geteuid().is_root();
     task.keyring = keyring(&creation, &spec)?;
+    let notify = notify.filter(|_| !creation.waits).map(Notify::listen).transpose()?.flatten();
     let foreground = Foreground::prepare(&connection, creation.subreaper)?;
     let terminal = stdio::connect_task(&mut task, &connection)?;
     let setup = Setup {
@@ -150,6 +157,13 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         run_poststart(&container, &spec)?;
     }
     undo.disarm();
+    if let Some(listener) = &notify {
+        if connection.detach {
+            listener.forward(child.pid, child.pid.as_raw_nonzero().get());
+        } else {
+            listener.forward_meanwhile(child.pid);
+        }
+    }
     if connection.detach {
         return Ok(0);
     }

@@ -29,6 +29,7 @@ use crate::criu::CriuError;
 use crate::hook::HookError;
 use crate::init::TaskError;
 use crate::network::NetDeviceError;
+use crate::notify::NotifyError;
 use crate::resctrl::ResctrlError;
 use crate::spec::LoadError;
 use crate::validate::Invalid;
@@ -67,6 +68,9 @@ pub(crate) enum LaunchError {
     /// A network device.
     #[error("unable to start container process: error during container init")]
     NetDevice(#[from] NetDeviceError),
+    /// The socket for readiness.
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     /// The class of service.
     #[error("unable to start container process")]
     Resctrl(#[from] ResctrlError),
@@ -101,6 +105,8 @@ pub(crate) fn seal() -> Result<(), LaunchError> {
     match dhow_linux::seal::seal() {
         Ok(()) => {
             crate::log::debug("runc exeseal: using /proc/self/exe clone (a read-only mount, in place)");
+            // What readers of the log look for where a runtime mounts an overlay instead.
+            crate::log::debug("runc exeseal: using overlayfs for sealed /proc/self/exe is not necessary");
             Ok(())
         }
         Err(error) => {

@@ -24,6 +24,7 @@ use crate::hook::{self, Moment};
 use crate::init::sync::{Message, pair};
 use crate::init::{Console, send_descriptor};
 use crate::log;
+use crate::notify::Notify;
 use crate::rootfs::Rootfs;
 use crate::spec::{self, Spec};
 use crate::validate::validate;
@@ -48,7 +49,11 @@ pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> 
     let bundle = enter_bundle(creation.bundle.as_deref())?;
     let folder = Container::reserve(creation.root, &creation.id)?;
     let mut undo = Undo::new(folder.clone());
-    let (spec, text) = spec::load(Path::new("config.json"))?;
+    let (mut spec, mut text) = spec::load(Path::new("config.json"))?;
+    if let Some(notify) = Notify::of(&folder) {
+        // Its images have the mount; what it had to say it has said.
+        (spec, text) = notify.prepare(&text)?;
+    }
     let rootfs = validate(&spec, &bundle, creation.no_pivot)?;
     let process = crate::validate::process(spec.process.as_ref())?;
     connection.check(process.terminal)?;

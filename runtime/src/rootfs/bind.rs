@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use dhow_linux::mount::{
-    Attributes, Depth, NO_DEV, NO_DIRATIME, NO_EXEC, NO_SUID, NO_SYMFOLLOW, READ_ONLY, clone_tree,
-    map_owners, move_onto, set_attributes,
+    ACCESS_TIME, Attributes, Depth, NO_DEV, NO_DIRATIME, NO_EXEC, NO_SUID, NO_SYMFOLLOW, READ_ONLY,
+    clone_tree, map_owners, move_onto, set_attributes,
 };
 use rustix::fs::{CWD, FileType};
 use rustix::io::Errno;
@@ -17,7 +17,9 @@ use crate::spec::Mount;
 /// statfs's magic number of procfs.
 const PROC_MAGIC: i64 = 0x9fa0;
 /// What a bind mount loses when the caller names any flag of its own, as with `mount --bind -o`.
-const CLEARABLE: u64 = READ_ONLY | NO_SUID | NO_DEV | NO_EXEC | NO_DIRATIME | NO_SYMFOLLOW;
+const CLEARABLE: u64 = READ_ONLY | NO_SUID | NO_DEV | NO_EXEC | NO_SYMFOLLOW;
+/// Of these, what no owner of a source can lock.
+const NEVER_LOCKED: u64 = NO_SYMFOLLOW;
 
 impl Rootfs<'_> {
     /// Makes a bind mount.
@@ -44,7 +46,7 @@ impl Rootfs<'_> {
         }
         let target = self.bind_target(&mount.destination, &tree)?;
         if options.flagged {
-            give_flags(tree.as_fd(), options.own).map_err(|error| MountFailure::Flags(Box::new(error)))?;
+            give_flags(tree.as_fd(), options).map_err(|error| MountFailure::Flags(Box::new(error)))?;
         }
         if let Some(recursive) = options.recursive {
             set_attributes(tree.as_fd(), recursive, Depth::Tree)
@@ -74,12 +76,20 @@ impl Rootfs<'_> {
     }
 }
 
-/// Exactly the asked flags; where the source's owner locked some, those stay as well.
-fn give_flags(tree: BorrowedFd<'_>, asked: Attributes) -> Result<(), MountFailure> {
-    let exact = Attributes { clear: asked.clear | (CLEARABLE & !asked.set), ..asked };
-    match set_attributes(tree, exact, Depth::One) {
+/// Exactly the asked flags; where the source's owner locked some, those stay as well. How access times are kept stays
+/// the same when no word asks for something else, as with mount(2).
+fn give_flags(tree: BorrowedFd<'_>, options: &Options) -> Result<(), MountFailure> {
+    const ACCESS: u64 = ACCESS_TIME | NO_DIRATIME;
+    let access = options.access_time();
+    let asked = Attributes {
+        set: options.own.set & !ACCESS | access.unwrap_or_default(),
+        clear: options.own.clear & !ACCESS | access.map_or(0, |bits| ACCESS & !(bits & NO_DIRATIME)),
+        ..options.own
+    };
+    let without = |flags: u64| Attributes { clear: asked.clear | (flags & !asked.set), ..asked };
+    match set_attributes(tree, without(CLEARABLE), Depth::One) {
         Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-            set_attributes(tree, asked, Depth::One).map_err(MountFailure::Locked)
+            set_attributes(tree, without(NEVER_LOCKED), Depth::One).map_err(MountFailure::Locked)
         }
         other => other.map_err(MountFailure::call("mount_setattr")),
     }

@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) super_block: Vec<&'static str>,
     /// Whether any word was a flag, so that a bind mount must not keep its source's flags.
     pub(crate) flagged: bool,
+    /// The flags of mount(2) for access times that are set, by their place in [`ACCESS_WORDS`].
+    access: u8,
     /// Fill a tmpfs with what it hides.
     pub(crate) copy_up: bool,
     /// Show mapped owners, on one mount or the tree.
@@ -54,6 +56,14 @@ const ATTRIBUTES: [(&str, bool, u64); 23] = [
     ("silent", true, 0),
     ("remount", true, 0),
     ("async", false, 0),
+];
+
+/// The four flags of mount(2) for access times: the words that set and that clear them.
+const ACCESS_WORDS: [(&str, &str); 4] = [
+    ("noatime", "atime"),
+    ("nodiratime", "diratime"),
+    ("relatime", "norelatime"),
+    ("strictatime", "nostrictatime"),
 ];
 
 /// Words that are options of the super block.
@@ -114,6 +124,7 @@ impl Options {
     fn add(&mut self, word: &str) {
         if let Some((_, set, bits)) = ATTRIBUTES.iter().find(|(known, ..)| *known == word) {
             change(&mut self.own, *set, *bits, word);
+            self.add_access(word);
             self.flagged |= word != "defaults" && word != "remount";
             return;
         }
@@ -141,6 +152,32 @@ impl Options {
             "ridmap" => self.mapped = Some(Depth::Tree),
             other => self.data.extend(other.split(',').filter(|part| !part.is_empty()).map(str::to_owned)),
         }
+    }
+}
+
+impl Options {
+    fn add_access(&mut self, word: &str) {
+        for (place, (set, clear)) in ACCESS_WORDS.into_iter().enumerate() {
+            if word == set {
+                self.access |= 1 << place;
+            } else if word == clear {
+                self.access &= !(1 << place);
+            }
+        }
+    }
+
+    /// How access times are to be kept, as mount(2) reads its flags; `None` when it would leave that as it is.
+    pub(super) fn access_time(&self) -> Option<u64> {
+        let has = |place: u8| self.access & 1 << place != 0;
+        if self.access == 0 {
+            return None;
+        }
+        let files = match (has(3), has(0)) {
+            (true, _) => STRICT_ATIME,
+            (false, true) => NO_ATIME,
+            (false, false) => RELATIME,
+        };
+        Some(if has(1) { files | NO_DIRATIME } else { files })
     }
 }
 
@@ -186,6 +223,15 @@ mod tests {
         assert_eq!(options.propagation.len(), 1);
         assert_eq!(options.data, ["size=64k", "mode=1777"]);
         assert!(!options.flagged);
+    }
+
+    #[test]
+    fn access_times_stay_unless_a_flag_is_left() {
+        assert_eq!(parse(&["ro", "atime", "noatime", "atime"]).access_time(), None);
+        assert_eq!(parse(&["diratime", "norelatime"]).access_time(), None);
+        assert_eq!(parse(&["nodiratime"]).access_time(), Some(RELATIME | NO_DIRATIME));
+        assert_eq!(parse(&["noatime", "relatime"]).access_time(), Some(NO_ATIME));
+        assert_eq!(parse(&["noatime", "strictatime"]).access_time(), Some(STRICT_ATIME));
     }
 
     #[test]

@@ -34,8 +34,12 @@ pub(crate) fn load(path: &Path) -> Result<(Spec, Vec<u8>), LoadError> {
     let text = read_limited(path, LIMIT).map_err(|error| {
         if error.is_not_found() { LoadError::Missing(name.clone()) } else { LoadError::Read(error) }
     })?;
-    let spec = serde_json::from_slice(&text).map_err(|source| LoadError::Decode { name, source })?;
-    Ok((spec, text))
+    parse(text).map_err(|source| LoadError::Decode { name, source })
+}
+
+/// Decodes a whole document.
+pub(crate) fn parse(text: Vec<u8>) -> Result<(Spec, Vec<u8>), serde_json::Error> {
+    Ok((serde_json::from_slice(&text)?, text))
 }
 
 /// Reads the process document of an exec.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use oci_spec::runtime::{Hooks, LinuxResources, LinuxSeccomp};
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use load::{LoadError, load, load_process};
+pub(crate) use load::{LoadError, load, load_process, parse};
 pub(crate) use namespace::{Namespace, NamespaceKind};
 pub(crate) use process::{Capabilities, IoPriority, Process, Rlimit, Scheduler};
 pub(crate) use resources::repair as repair_resources;
