@@ -16,6 +16,6 @@ mod network;
 mod notify;
 mod process;
 mod resources;
-mod swaps;
 mod scheduling;
+mod swaps;
 mod terminal;
