@@ -8,6 +8,7 @@ mod cgroup;
 mod command;
 mod container;
 mod criu;
+mod dbus;
 mod error;
 mod hook;
 mod init;

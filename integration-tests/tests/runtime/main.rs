@@ -18,4 +18,6 @@ mod process;
 mod resources;
 mod scheduling;
 mod swaps;
+mod systemd;
 mod terminal;
+mod unified;

@@ -46,12 +46,22 @@ impl Join {
 }
 
 impl Manager {
-    /// The cgroup2 directory that the container's first process is born into.
+    /// The cgroup2 directory that the container's first process is born into, unless systemd has to move it in.
     ///
     /// # Errors
     /// When it is missing or closed to the caller.
     pub(crate) fn birthplace(&self) -> Result<Option<Directory>, CgroupError> {
-        self.unified().map(|hierarchy| Directory::open(&hierarchy.path)).transpose()
+        let birthplace = self.unified().filter(|_| !self.is_of_user());
+        birthplace.map(|hierarchy| Directory::open(&hierarchy.path)).transpose()
+    }
+
+    /// Has systemd move process `pid` in, or into the cgroup `below`: the container's own user has no right to move
+    /// it out of where the session is.
+    ///
+    /// # Errors
+    /// When systemd refuses.
+    pub(crate) fn attach(&self, below: &str, pid: i32) -> Result<(), CgroupError> {
+        self.unit.as_ref().map_or(Ok(()), |unit| unit.attach(below, pid).map_err(Into::into))
     }
 
     /// Opens the doors of the container's cgroups.

@@ -37,9 +37,10 @@ pub(crate) use self::error::CgroupError;
 pub(crate) use self::join::Join;
 pub(crate) use self::oom::OomEvent;
 pub(crate) use self::stats::Stats;
+pub(crate) use self::systemd::Owner;
 
 use self::layout::{Layout, clean, join_inner};
-use self::systemd::Unit;
+use self::systemd::{SystemdError, Unit};
 
 /// Which interface a directory's control files follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,18 +93,23 @@ impl Manager {
         Ok(Self { hierarchies, unit: None, tolerant: false })
     }
 
-    /// The cgroups of container `id` as a transient scope of systemd; `cgroups_path` is `slice:prefix:name`.
+    /// The cgroups of container `id` as a transient scope of systemd; `cgroups_path` is `slice:prefix:name`, and
+    /// `annotations` may name properties of the unit.
     ///
     /// # Errors
-    /// When the path has another form, or no hierarchy is mounted.
+    /// When the path or an annotation has another form, or no hierarchy is mounted.
     pub(crate) fn with_systemd(
         cgroups_path: Option<&Path>,
         id: &str,
-        rootless: bool,
+        annotations: &BTreeMap<String, String>,
+        owner: Owner,
     ) -> Result<Self, CgroupError> {
-        let unit = Unit::parse(cgroups_path, id, rootless)?;
-        let inner = unit.path()?;
-        let hierarchies = place(&Layout::detect()?, &inner)?;
+        let layout = Layout::detect()?;
+        let unit = Unit::parse(cgroups_path, id, annotations, owner)?;
+        if owner == Owner::User && !layout.v1.is_empty() {
+            return Err(SystemdError::RootlessOnV1.into());
+        }
+        let hierarchies = place(&layout, &unit.path()?)?;
         Ok(Self { hierarchies, unit: Some(unit), tolerant: false })
     }
 
@@ -137,14 +143,27 @@ impl Manager {
     }
 
     /// Names the systemd unit again after [`Self::from_paths`].
-    pub(crate) fn in_unit(mut self, name: Option<&str>) -> Self {
-        self.unit = name.map(Unit::named);
+    pub(crate) fn in_unit(mut self, name: Option<&str>, owner: Owner) -> Self {
+        self.unit = name.map(|name| Unit::named(name, owner));
         self
     }
 
     /// The systemd unit, when one owns the container.
     pub(crate) fn unit_name(&self) -> Option<&str> {
         self.unit.as_ref().map(Unit::name)
+    }
+
+    /// Where systemd puts the container's unit: a path that finds the same directories without systemd.
+    pub(crate) fn place_of_unit(&self) -> Option<String> {
+        self.unit.as_ref()?;
+        let main = self.main()?;
+        let inner = main.path.strip_prefix(&main.top).ok()?;
+        Some(format!("/{}", inner.display()))
+    }
+
+    /// Whether the caller's own systemd owns the container.
+    pub(crate) fn is_of_user(&self) -> bool {
+        self.unit.as_ref().is_some_and(|unit| unit.owner() == Owner::User)
     }
 
     /// To be called once the container's first process is inside: what kept the cgroups alive for it leaves.

@@ -1,14 +1,16 @@
 //! The processes in a container's cgroups: listed, signalled, killed.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use dhow_linux::file::PathError;
+use dhow_linux::file::{PathError, read_limited};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
+use super::layout::{join_inner, parse_own};
 use super::{CgroupError, Directory, Manager};
 
 /// Deeper trees than any container makes; a limit all the same, since a container may own its subtree.
@@ -26,6 +28,16 @@ impl Manager {
             collect(&main.path, if recursive { DEEPEST } else { 0 }, &mut pids)?;
         }
         Ok(pids)
+    }
+
+    /// The cgroup2 directory that a process of the container is in, if it is the container's or below.
+    pub(crate) fn of_process(&self, pid: i32) -> Option<OwnedFd> {
+        let text = read_limited(Path::new(&format!("/proc/{pid}/cgroup")), 1 << 16).ok()?;
+        let own = parse_own(&String::from_utf8_lossy(&text)).remove("")?;
+        let hierarchy = self.unified()?;
+        let path = join_inner(&hierarchy.top, &own);
+        let below = path.starts_with(&hierarchy.path) && path != hierarchy.path;
+        below.then(|| Directory::open(&path).ok()).flatten().map(Into::into)
     }
 
     /// Kills every process of the container: by one write where the kernel offers it, else frozen first, so that none

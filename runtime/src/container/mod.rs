@@ -25,7 +25,7 @@ use dhow_linux::file::PathError;
 use dhow_linux::process::Stat;
 use rustix::process::Pid;
 
-use crate::cgroup::{CgroupError, Manager};
+use crate::cgroup::{CgroupError, Manager, Owner};
 use crate::hook::HookError;
 use crate::spec::Spec;
 
@@ -122,7 +122,8 @@ impl Container {
     pub(crate) fn open(root: &Path, id: &ContainerId) -> Result<Self, ContainerError> {
         let folder = root.join(id.as_str());
         let state = State::load(&folder, id)?;
-        let cgroup = Manager::from_paths(&state.cgroup_paths)?.in_unit(state.systemd_unit.as_deref());
+        let owner = if state.systemd_user { Owner::User } else { Owner::System };
+        let cgroup = Manager::from_paths(&state.cgroup_paths)?.in_unit(state.systemd_unit.as_deref(), owner);
         Ok(Self { folder, state, cgroup })
     }
 

@@ -43,6 +43,9 @@ pub(crate) struct State {
     /// The systemd unit that holds it, when the systemd driver made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) systemd_unit: Option<String>,
+    /// Whether that unit is of the user's own systemd.
+    #[serde(default)]
+    pub(crate) systemd_user: bool,
     /// Its class of service, when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resctrl: Option<Class>,
@@ -77,6 +80,7 @@ impl State {
             created: String::new(),
             cgroup_paths: BTreeMap::new(),
             systemd_unit: None,
+            systemd_user: false,
             resctrl: None,
             descriptors: Vec::new(),
             no_new_keyring: false,

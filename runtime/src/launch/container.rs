@@ -18,7 +18,7 @@ use super::limits::Clamped;
 use super::spawn::{Child, Plan, spawn};
 use super::undo::Undo;
 use super::{Connection, LaunchError, identity, limits, mapping, stdio};
-use crate::cgroup::Manager;
+use crate::cgroup::{Manager, Owner};
 use crate::container::{Container, ContainerId, Init, OciState, State, Status, unfinished};
 use crate::hook::{self, Moment};
 use crate::init::{self, Setup, Task};
@@ -78,7 +78,10 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
 
     _step = log::step("cgroup");
     let mut cgroups = open_cgroups(&creation, &spec)?;
-    unfinished::note_cgroup(&folder, &spec.linux.cgroups_path)?;
+    unfinished::note_cgroup(
+        &folder,
+        &cgroups.place_of_unit().unwrap_or_else(|| spec.linux.cgroups_path.clone()),
+    )?;
     let overlap = cgroups.may_overlap() && !prepares_child(&spec) && !spec.has(NamespaceKind::User);
     cgroups.begin(spec.linux.resources.as_ref())?;
     undo.cgroups = Some(cgroups.clone());
@@ -94,6 +97,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
         config.map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source })?;
     let mut state = State::new(creation.id.clone(), bundle.clone(), rootfs.clone(), config);
     state.systemd_unit = cgroups.unit_name().map(str::to_owned);
+    state.systemd_user = cgroups.is_of_user();
     state.resctrl = undo.class.clone();
     state.no_new_keyring = creation.no_new_keyring;
     if !process.terminal {
@@ -140,6 +144,9 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     }
     state.cgroup_paths = cgroups.paths();
     _step = log::step("wait for the container to be made");
+    if cgroups.is_of_user() {
+        cgroups.attach("", child.pid.as_raw_nonzero().get())?;
+    }
     let clamped = prepare_child(&child, &spec, undo.class.as_ref())?;
     let mut partner =
         Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle, clamped };
@@ -190,7 +197,8 @@ pub(super) fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manag
     let path = Some(Path::new(&spec.linux.cgroups_path));
     let id = creation.id.as_str();
     let manager = if creation.systemd_cgroup {
-        Manager::with_systemd(path, id, creation.rootless_cgroups)?
+        let owner = if creation.rootless_cgroups { Owner::User } else { Owner::System };
+        Manager::with_systemd(path, id, &spec.annotations, owner)?
     } else {
         Manager::new(path, id)?
     };
@@ -277,7 +285,8 @@ fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
         time_offsets: spec
             .creates(NamespaceKind::Time)
             .then(|| spec.linux.time_offsets.clone().unwrap_or_default()),
-        cgroup: setup.cgroups.birthplace()?.map(Into::into),
+        cgroups: setup.cgroups.birthplace()?.map(Into::into).into_iter().collect(),
+        must_join: setup.must_join,
     };
     setup.joined = joined;
     spawn(plan, move |channel| init::run(setup, channel))

@@ -1,16 +1,18 @@
 //! Another process in a running container.
 
 use std::ffi::CString;
+use std::os::fd::OwnedFd;
 
 use dhow_linux::clone::NamespaceFlags;
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::dialogue::{Dialogue, Partner};
 use super::foreground::Foreground;
 use super::limits::Clamped;
 use super::spawn::{Child, Plan, spawn};
 use super::{Connection, LaunchError, limits, stdio};
+use crate::cgroup::Join;
 use crate::container::{Container, ContainerError, OciState, Status};
 use crate::init::{self, ExecSetup, Task, number_list};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -71,7 +73,8 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     }
     let plan = Plan {
         pid: spec.has(NamespaceKind::Pid).then(|| pid_namespace(pid)).transpose()?,
-        cgroup: join.unified().map(|cgroup| cgroup.try_clone_to_owned()).transpose().unwrap_or_default(),
+        cgroups: birthplaces(&execution, &join, pid),
+        must_join: !execution.rootless_cgroups,
         ..Plan::default()
     };
     let setup = ExecSetup {
@@ -85,6 +88,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     };
     _step = crate::log::step("clone");
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
+    attach(&execution, &child);
     crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
     if let Some(class) = &container.state.resctrl {
         crate::resctrl::adopt(class, child.pid)?;
@@ -124,6 +128,33 @@ fn check_sub_cgroups(execution: &Execution<'_>) -> Result<(), LaunchError> {
 fn sub_cgroup(asked: &[(String, String)], controller: &str) -> Option<String> {
     let found = asked.iter().find(|(name, _)| name == controller || name.is_empty());
     found.map(|(_, path)| path.clone())
+}
+
+/// Where the process may be born: in the container's cgroup, or, when that has handed its controllers down and no other
+/// was asked for, where the container's first process has gone.
+fn birthplaces(execution: &Execution<'_>, join: &Join, init: Pid) -> Vec<OwnedFd> {
+    let manager = &execution.container.cgroup;
+    if manager.is_of_user() {
+        return Vec::new();
+    }
+    let own = join.unified().and_then(|cgroup| cgroup.try_clone_to_owned().ok());
+    let mut places: Vec<_> = own.into_iter().collect();
+    if manager.is_v2() && execution.cgroups.is_empty() {
+        places.extend(manager.of_process(init.as_raw_nonzero().get()));
+    }
+    places
+}
+
+/// The user's own systemd moves the process in; it runs nothing of the container yet.
+fn attach(execution: &Execution<'_>, child: &Child) {
+    let manager = &execution.container.cgroup;
+    if manager.is_of_user() {
+        let below = sub_cgroup(&execution.cgroups, "").unwrap_or_default();
+        if let Err(error) = manager.attach(&below, child.pid.as_raw_nonzero().get()) {
+            // As every refused cgroup of a rootless container.
+            crate::log::debug(&crate::error::chain(&error));
+        }
+    }
 }
 
 fn pid_namespace(pid: rustix::process::Pid) -> Result<std::os::fd::OwnedFd, LaunchError> {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use dhow_linux::clone::{self, NamespaceFlags, Options, Side};
 use dhow_linux::file::PathError;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Gid, Pid, PidfdFlags, Uid, WaitOptions};
 
 use super::LaunchError;
@@ -38,8 +39,10 @@ pub(super) struct Plan {
     pub(super) pid: Option<OwnedFd>,
     /// Clocks of the new time namespace that it is born into.
     pub(super) time_offsets: Option<BTreeMap<String, TimeOffset>>,
-    /// The cgroup2 directory that it is born into.
-    pub(super) cgroup: Option<OwnedFd>,
+    /// The cgroup2 directory that it is born into: the first that takes it.
+    pub(super) cgroups: Vec<OwnedFd>,
+    /// Whether one has to.
+    pub(super) must_join: bool,
 }
 
 /// Makes a child that runs `body`, which does not come back.
@@ -49,12 +52,7 @@ pub(super) fn spawn(plan: Plan, body: impl FnOnce(Channel)) -> Result<Child, Lau
         return spawn_through_helper(plan, ours, theirs, body);
     }
     let restore = enter_for_children(&plan)?;
-    let options = Options {
-        namespaces: plan.namespaces,
-        cgroup: plan.cgroup.as_ref().map(AsFd::as_fd),
-        sibling: false,
-    };
-    match clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))? {
+    match clone_into(&plan, plan.namespaces, false)? {
         Side::Child => {
             drop(ours);
             body(theirs);
@@ -110,11 +108,10 @@ fn spawn_through_helper(
 ) -> Result<Child, LaunchError> {
     let (listen, tell) = pair().map_err(LaunchError::call("socketpair"))?;
     // The helper is born into the cgroup, and its child with it: from the user namespace it could not be joined.
-    let cgroup = plan.cgroup.take();
-    let options = Options { cgroup: cgroup.as_ref().map(AsFd::as_fd), ..Options::default() };
-    match clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))? {
+    match clone_into(&plan, NamespaceFlags::default(), false)? {
         Side::Child => {
             drop((ours, listen));
+            plan.cgroups.clear();
             match help(&mut plan) {
                 Ok(Side::Child) => {
                     drop(tell);
@@ -160,7 +157,25 @@ fn help(plan: &mut Plan) -> Result<Side, LaunchError> {
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(LaunchError::call("setresgid"))?;
         rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(LaunchError::call("setresuid"))?;
     }
-    let options =
-        Options { namespaces: plan.namespaces, cgroup: plan.cgroup.as_ref().map(AsFd::as_fd), sibling: true };
-    clone::clone3(&options).map_err(LaunchError::call("unable to start init: clone3"))
+    clone_into(plan, plan.namespaces, true)
+}
+
+/// A cgroup that has given its controllers away takes no process; one that is not the caller's may not be entered from
+/// where the caller is.
+fn clone_into(plan: &Plan, namespaces: NamespaceFlags, sibling: bool) -> Result<Side, LaunchError> {
+    let mut cgroups = plan.cgroups.iter();
+    let mut cgroup = cgroups.next();
+    loop {
+        match clone::clone3(&Options { namespaces, cgroup: cgroup.map(AsFd::as_fd), sibling }) {
+            Err(error) if cgroup.is_some() && refuses(&error) && (!plan.must_join || cgroups.len() > 0) => {
+                cgroup = cgroups.next();
+            }
+            made => return made.map_err(LaunchError::call("unable to start init: clone3")),
+        }
+    }
+}
+
+fn refuses(error: &std::io::Error) -> bool {
+    let refusals = [Errno::BUSY, Errno::ACCESS, Errno::PERM, Errno::NODEV, Errno::OPNOTSUPP];
+    refusals.into_iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

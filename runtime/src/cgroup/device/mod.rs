@@ -9,8 +9,7 @@ mod v1;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
-pub(super) use self::rules::Rules;
-use self::rules::{Access, Device, Kind};
+pub(super) use self::rules::{Access, Device, Kind, Rules};
 pub(super) use self::v1::set as set_v1;
 
 use super::{CgroupError, Directory};

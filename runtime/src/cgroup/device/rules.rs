@@ -76,11 +76,11 @@ pub(in crate::cgroup) enum Kind {
 /// A device, or all of a kind or major number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cgroup) struct Device {
-    pub(super) kind: Kind,
+    pub(in crate::cgroup) kind: Kind,
     /// None for all.
-    pub(super) major: Option<u32>,
+    pub(in crate::cgroup) major: Option<u32>,
     /// None for all.
-    pub(super) minor: Option<u32>,
+    pub(in crate::cgroup) minor: Option<u32>,
 }
 
 impl fmt::Display for Device {
@@ -98,13 +98,13 @@ impl fmt::Display for Device {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::cgroup) struct Rules {
     /// Whether what no exception names is allowed.
-    pub(super) allow: bool,
-    pub(super) exceptions: BTreeMap<Device, Access>,
+    pub(in crate::cgroup) allow: bool,
+    pub(in crate::cgroup) exceptions: BTreeMap<Device, Access>,
 }
 
 impl Rules {
     /// A rule for all devices: the default from now on, without exceptions.
-    pub(super) fn reset(&mut self, allow: bool) {
+    pub(in crate::cgroup) fn reset(&mut self, allow: bool) {
         *self = Self { allow, exceptions: BTreeMap::new() };
     }
 

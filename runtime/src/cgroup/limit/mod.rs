@@ -18,6 +18,7 @@ use oci_spec::runtime::LinuxResources;
 
 pub(super) use self::cpu::weight;
 pub(super) use self::memory::swap_v2;
+pub(super) use self::unified::check_name;
 
 use super::{CgroupError, Directory, Hierarchy, Manager, Version, device};
 

@@ -36,7 +36,7 @@ fn unavailable(limits: &Limits<'_>, key: &str, controller: &str) -> LimitError {
 }
 
 /// The controller that `key` belongs to.
-pub(super) fn check_name(key: &str) -> Result<&str, LimitError> {
+pub(in crate::cgroup) fn check_name(key: &str) -> Result<&str, LimitError> {
     if key.contains('/') || key.starts_with('.') {
         return Err(LimitError::UnifiedName(key.to_owned()));
     }
