@@ -12,6 +12,7 @@ help:
 	@echo "make test    unit and integration tests (root)"
 	@echo "make test-vm the runtime's tests in a virtual machine: systemd, cgroup v2, AppArmor, CRIU (root)"
 	@echo "make bench   side by side with the installed runc, crun, containerd and docker (root)"
+	@echo "             GROUP=\"runtime stack\": only these of runtime supervisor stack memory log image"
 	@echo "make check   formatting, clippy, documentation"
 
 build:
@@ -35,7 +36,7 @@ test-vm: packages build
 	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin vm
 
 bench: packages build
-	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin bench
+	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin bench -- $(GROUP)
 
 check:
 	$(CARGO) fmt --all -- --check

@@ -1,21 +1,24 @@
 //! `make bench`: Dhow and its installed peers, side by side in one run.
 //!
 //! Every figure is the median of interleaved runs (ours, peer, ours, peer …), so that the machine's mood hits both alike.
-//! The ratio is Dhow's figure over the peer's: below 1 Dhow needs less time, above 1 it moves more MB/s. Sections can be chosen: `make bench` runs all,
-//! `bench runtime stack` these two.
+//! The ratio is Dhow's figure over the peer's: below 1 Dhow needs less time or memory, above 1 it moves more a second.
+//! Sections can be chosen: `make bench` runs all, `make bench GROUP="runtime stack"` these two.
 
+mod account;
 mod image;
 mod log;
 mod measure;
 mod memory;
 mod runtime;
 mod stack;
+mod supervisor;
 
 use std::process::ExitCode;
 
 /// The sections, in the order in which they run.
 const SECTIONS: &[(&str, fn())] = &[
     ("runtime", runtime::bench),
+    ("supervisor", supervisor::bench),
     ("stack", stack::bench),
     ("memory", memory::bench),
     ("log", log::bench),

@@ -45,7 +45,7 @@ pub(crate) fn bench() {
 }
 
 /// PSS and private memory of all processes of `program` whose command line holds `word`, in MB, and their count.
-fn memory(program: &str, word: &str) -> (f64, f64, usize) {
+pub(crate) fn memory(program: &str, word: &str) -> (f64, f64, usize) {
     let mut sum = (0.0, 0.0, 0);
     for (pid, _) in processes(program).into_iter().filter(|(_, command)| command.contains(word)) {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();

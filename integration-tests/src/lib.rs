@@ -9,6 +9,7 @@ pub mod busybox;
 pub mod client;
 pub mod host;
 pub mod image;
+pub mod life;
 pub mod needs;
 pub mod peers;
 pub mod process;

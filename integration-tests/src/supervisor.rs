@@ -4,6 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use nix::unistd::Pid;
+
 use crate::binaries;
 use crate::host::Host;
 use crate::peers::ctr;
@@ -62,6 +64,12 @@ impl Supervisor {
             self.ctr(&["version"]).code == 0
         });
         self.process = Some(process);
+    }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(Background::pid)
     }
 
     /// What it logged.

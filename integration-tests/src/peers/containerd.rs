@@ -69,6 +69,12 @@ impl Containerd {
         &self.host
     }
 
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<Pid> {
+        self.process.as_ref().map(Background::pid)
+    }
+
     /// Its socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
