@@ -28,7 +28,6 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, bail};
-use dhow_linux::file::read_limited;
 use options::Options;
 use publisher::Publisher;
 use reactor::{Reactor, Watched};
@@ -61,58 +60,61 @@ fn run() -> anyhow::Result<()> {
     match options.action.as_deref() {
         Some("start") => bootstrap::start(&options),
         Some("delete") => bootstrap::delete(&options),
-        None => serve(&options),
+        None => serve_socket(&options),
         Some(action) => bail!("unknown action {action:?}: start, delete, or none to serve"),
     }
 }
 
-fn serve(options: &Options) -> anyhow::Result<()> {
-    journal::open(Path::new("log"), &options.id, options.debug);
+/// What a serving process needs to know.
+struct Service {
+    id: String,
+    namespace: String,
+    debug: bool,
+    /// Where the supervisor takes events.
+    events: Option<PathBuf>,
+    /// The socket that it serves, to remove at its end.
+    socket: PathBuf,
+    listener: OwnedFd,
+}
+
+/// Serves `socket`, as whoever debugs a shim asks for.
+fn serve_socket(options: &Options) -> anyhow::Result<()> {
+    let socket = options.socket.clone().context("no action: start, delete, or -socket to serve")?;
+    serve(Service {
+        id: options.id.clone(),
+        namespace: options.namespace.clone(),
+        debug: options.debug,
+        events: events_address(None, &options.address),
+        listener: socket::listen(&socket)?,
+        socket,
+    })
+}
+
+fn serve(service: Service) -> anyhow::Result<()> {
+    let Service { id, namespace, debug, events, socket, listener } = service;
+    journal::open(Path::new("log"), &id, debug);
     let reactor = Reactor::new().context("make event loop")?;
-    let listener = listener(options)?;
     let listener = Watched::new(&reactor, listener).context("watch socket")?;
     let reaper = Rc::new(Reaper::default());
     reaper.start(&reactor).context("become the reaper of the container")?;
 
-    let publisher = Rc::new(Publisher::new(&options.namespace, events_address(options)));
+    let publisher = Rc::new(Publisher::new(&namespace, events));
     reactor.spawn(Rc::clone(&publisher).deliver(reactor.clone()));
-    let socket = own_socket(options);
-    let sockets = socket.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new("/run")).to_owned();
-    let shim = Rc::new(Shim::new(&reactor, &reaper, &publisher, &options.namespace, sockets));
+    let sockets = socket.parent().unwrap_or_else(|| Path::new("/run")).to_owned();
+    let shim = Rc::new(Shim::new(&reactor, &reaper, &publisher, &namespace, sockets));
     reactor.spawn(server::accept(reactor.clone(), listener, Rc::clone(&shim)));
     let until_shutdown = async {
         shim.until_shutdown().await;
         // Before anything else: a newcomer of our group that still found it would be left alone with it.
-        if let Some(socket) = socket {
-            socket::remove(&socket);
-        }
+        socket::remove(&socket);
         shim.deliver_the_rest().await;
     };
     reactor.run(until_shutdown).context("run event loop")
 }
 
-fn listener(options: &Options) -> anyhow::Result<OwnedFd> {
-    match &options.socket {
-        Some(path) => Ok(socket::listen(path)?),
-        None => {
-            dhow_linux::spawn::inherited(bootstrap::LISTENER).context("find the socket that start has made")
-        }
-    }
-}
-
-/// Where the supervisor takes events.
-fn events_address(options: &Options) -> Option<PathBuf> {
-    let given = std::env::var_os("TTRPC_ADDRESS").filter(|address| !address.is_empty()).map(PathBuf::from);
-    given.or_else(|| {
-        (!options.address.is_empty()).then(|| PathBuf::from(format!("{}.ttrpc", options.address)))
-    })
-}
-
-/// The socket that this process serves, to remove at its end.
-fn own_socket(options: &Options) -> Option<PathBuf> {
-    options.socket.clone().or_else(|| {
-        let address = read_limited(Path::new("address"), 4096).ok()?;
-        let address = String::from_utf8(address).ok()?;
-        address.trim().strip_prefix("unix://").map(PathBuf::from)
-    })
+/// Where the supervisor at `address` takes events, unless it has given another address for them.
+fn events_address(given: Option<PathBuf>, address: &str) -> Option<PathBuf> {
+    let environment = || std::env::var_os("TTRPC_ADDRESS").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let beside = || (!address.is_empty()).then(|| PathBuf::from(format!("{address}.ttrpc")));
+    given.or_else(environment).or_else(beside)
 }

@@ -14,6 +14,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// The most bytes of a path in a socket address.
 pub(crate) const PATH_LIMIT: usize = 107;
+/// How many connections may wait to be accepted.
+pub(crate) const BACKLOG: i32 = 64;
 
 /// Why a socket could not be made or reached.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +84,7 @@ pub(crate) fn listen(path: &Path) -> Result<OwnedFd, SocketError> {
     bound.map_err(failed("bind"))?;
     let private = std::fs::set_permissions(path, Permissions::from_mode(0o600));
     private.map_err(|error| failed("chmod")(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    rustix::net::listen(&socket, 64).map_err(failed("listen on"))?;
+    rustix::net::listen(&socket, BACKLOG).map_err(failed("listen on"))?;
     Ok(socket)
 }
 

@@ -1,8 +1,8 @@
 //! How a supervisor starts a shim and cleans up after one: `start`, `delete` and `-info`.
 //!
 //! ```text
-//! supervisor ── start, parameters on stdin ──> shim start: binds the socket, spawns …
-//!            <── address on stdout, exit ────               └──> shim: serves it (fd 3) until Shutdown
+//! supervisor ── start, parameters on stdin ──> shim start: binds the socket, forks …
+//!            <── address on stdout, exit ────               └──> shim: serves it until Shutdown
 //! ```
 //! A container that names a group whose shim lives gets that shim's address, and no process of its own.
 //! Parameters come as containerd 2.3 sends them (`BootstrapParams`) or as older ones do (flags, environment, options
@@ -16,4 +16,4 @@ mod start;
 
 pub(crate) use delete::delete;
 pub(crate) use info::info;
-pub(crate) use start::{LISTENER, start};
+pub(crate) use start::start;

@@ -1,25 +1,24 @@
 //! `start`: makes the socket and the process that serves it.
 
 use std::io::{Read, Write};
-use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
+use dhow_linux::clone::{self, Side};
 use dhow_linux::file::{Durability, replace};
 use dhow_proto::any;
 use dhow_proto::containerd::runc::v1::Options as RuncOptions;
 use dhow_proto::containerd::runtime::bootstrap::v1::{BootstrapParams, BootstrapResult, LogLevel};
 use prost::Message;
 use prost_types::Any;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Signal, WaitOptions};
 
 use super::{group, placement};
+use crate::Service;
 use crate::options::Options;
 use crate::socket::{self, Place};
-
-/// Where the serving process finds its listening socket.
-pub(crate) const LISTENER: RawFd = 3;
 
 /// The most that is read from stdin.
 const INPUT_LIMIT: u64 = 10 << 20;
@@ -54,12 +53,17 @@ pub(crate) fn start(options: &Options) -> anyhow::Result<()> {
     let address = format!("unix://{}", path.display());
     replace(Path::new("address"), address.as_bytes(), 0o600, Durability::Process)?;
 
-    if let Place::Ours(listener) = place
-        && let Err(error) = spawn_and_place(options, &parameters, listener)
-    {
-        socket::remove(&path);
-        drop(std::fs::remove_file("address"));
-        return Err(error);
+    if let Place::Ours(listener) = place {
+        match spawn(options, &parameters, listener, &path) {
+            Ok(Side::Parent { .. }) => {}
+            // This is the serving process, and it has served.
+            Ok(Side::Child) => return Ok(()),
+            Err(error) => {
+                socket::remove(&path);
+                drop(std::fs::remove_file("address"));
+                return Err(error);
+            }
+        }
     }
     let result = BootstrapResult {
         version: 3,
@@ -137,33 +141,46 @@ fn socket_name(parts: &[&str]) -> String {
     format!("{hash:032x}")
 }
 
-fn spawn_and_place(options: &Options, parameters: &Parameters, listener: OwnedFd) -> anyhow::Result<()> {
-    let mut child = spawn(options, parameters, listener)?;
-    let placed = placement::place(child.id(), parameters.runtime.as_ref()).context("place the shim");
+/// Makes the serving process and puts it where it belongs; in that process itself, serves. It is a copy of this one: to
+/// start the binary a second time would take longer than all the rest.
+fn spawn(options: &Options, parameters: &Parameters, listener: OwnedFd, path: &Path) -> anyhow::Result<Side> {
+    let service = Service {
+        id: options.id.clone(),
+        namespace: options.namespace.clone(),
+        debug: parameters.debug,
+        events: events_address(parameters),
+        socket: path.to_owned(),
+        listener,
+    };
+    let side = clone::clone3(&clone::Options::default()).context("start the serving process")?;
+    let Side::Parent { pid, .. } = &side else {
+        detach().context("leave the caller")?;
+        // Again, so that the kernel names this process to those who connect.
+        rustix::net::listen(&service.listener, socket::BACKLOG).context("listen")?;
+        return crate::serve(service).map(|()| side);
+    };
+    let placed = placement::place(pid.as_raw_nonzero().get().cast_unsigned(), parameters.runtime.as_ref());
     if placed.is_err() {
-        drop(child.kill());
-        drop(child.wait());
+        // Whether it was there to be killed: it is gone now.
+        let _gone = rustix::process::kill_process(*pid, Signal::KILL);
+        let _gone = rustix::process::waitpid(Some(*pid), WaitOptions::empty());
     }
-    placed
+    placed.context("place the shim").map(|()| side)
 }
 
-fn spawn(options: &Options, parameters: &Parameters, listener: OwnedFd) -> anyhow::Result<Child> {
-    // Named as this process was called: the name decides the default runtime.
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0(std::env::args_os().next().unwrap_or_default())
-        .args(["-namespace", &options.namespace, "-id", &options.id, "-address", &parameters.address])
-        .args(parameters.debug.then_some("-debug"))
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if let Some(address) = &parameters.ttrpc_address {
-        command.env("TTRPC_ADDRESS", address);
-    }
-    let child =
-        dhow_linux::spawn::pass_fds(&mut command, vec![(listener, LISTENER)]).and_then(Command::spawn);
-    child.context("start the serving process")
+/// Gives up the streams of the caller, who reads them to their end, and its process group.
+fn detach() -> rustix::io::Result<()> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    rustix::process::setpgid(None, None)
+}
+
+/// Where the supervisor takes events.
+fn events_address(parameters: &Parameters) -> Option<PathBuf> {
+    let given = parameters.ttrpc_address.clone().map(PathBuf::from);
+    crate::events_address(given, &parameters.address)
 }
 
 #[cfg(test)]
