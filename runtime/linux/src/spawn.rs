@@ -1,6 +1,6 @@
-//! Children with more descriptors than the standard three.
+//! Children with more descriptors than the standard three, with all signals, or that die with their parent.
 
-#![expect(unsafe_code, reason = "std passes no further descriptors to a child")]
+#![expect(unsafe_code, reason = "std does none of it for a child")]
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -37,6 +37,13 @@ pub fn unblock_signals(command: &mut Command) -> &mut Command {
     // SAFETY: between fork and exec the closure only calls sigprocmask, which is async-signal-safe, and allocates
     // nothing.
     unsafe { command.pre_exec(crate::signal::unblock_all) }
+}
+
+/// Has the child of `command` killed when the thread that starts it ends: nobody would learn what it did.
+pub fn die_with_parent(command: &mut Command) -> &mut Command {
+    let ask = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+    // SAFETY: between fork and exec the closure only calls prctl, which is async-signal-safe, and allocates nothing.
+    unsafe { command.pre_exec(ask) }
 }
 
 /// Takes over descriptor `number` that the parent has passed, and keeps it from our own children.

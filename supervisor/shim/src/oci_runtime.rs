@@ -165,6 +165,8 @@ impl OciRuntime {
     fn command<I: Into<OsString>>(&self, log: &Path, args: impl IntoIterator<Item = I>) -> Command {
         let mut command = self.configuration.command(log);
         command.args(args.into_iter().map(Into::into)).current_dir(&self.bundle);
+        // Whoever cleans up after a dead shim must not race with what it had begun.
+        dhow_linux::spawn::die_with_parent(&mut command);
         command
     }
 

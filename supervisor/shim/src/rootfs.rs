@@ -1,14 +1,19 @@
 //! The mounts of a container's rootfs, as the supervisor's snapshotter gives them.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use dhow_proto::containerd::types::Mount;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use rustix::fs::{FsWord, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
 /// The most bytes of data that mount(2) takes: a page, with the zero at its end.
 const DATA_LIMIT: usize = 4095;
+
+/// What statfs(2) calls overlayfs.
+const OVERLAY: FsWord = 0x794c_7630;
 
 /// Why a rootfs could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +193,30 @@ fn attributes(flags: MsFlags) -> MountAttrFlags {
     .into_iter()
     .filter(|(flag, _)| flags.contains(*flag))
     .fold(MountAttrFlags::empty(), |all, (_, attribute)| all | attribute)
+}
+
+/// Takes everything at and below `rootfs` away from there. An overlay that ends has all written out that its disk has
+/// waiting, of whomever it is; so it lives on in what is returned, and whoever drops that waits.
+pub(crate) fn detach_all(rootfs: &Path) -> Result<Vec<OwnedFd>, MountError> {
+    let mut detached = Vec::new();
+    while let Some(overlay) = open_overlay(rootfs) {
+        match umount2(rootfs, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => detached.push(overlay),
+            // The overlay that the folder itself lies on.
+            Err(Errno::EINVAL) => break,
+            Err(source) => return Err(MountError::Unmount { target: rootfs.to_owned(), source }),
+        }
+    }
+    unmount_all(rootfs)?;
+    Ok(detached)
+}
+
+/// The root of the file system at `path`, if it is an overlay.
+fn open_overlay(path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let overlay = rustix::fs::fstatfs(&folder).is_ok_and(|status| status.f_type == OVERLAY);
+    overlay.then_some(folder)
 }
 
 /// Unmounts everything at and below `rootfs`; nothing there is success.

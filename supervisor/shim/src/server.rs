@@ -108,6 +108,8 @@ impl Connection {
         });
         if shim.is_shutting_down() {
             self.changed.until(|| (self.output.borrow().is_empty() || self.closed.get()).then_some(())).await;
+            // Our end may take a while, and nobody needs to wait for it.
+            self.close();
             shim.shut_down();
         }
     }

@@ -62,6 +62,9 @@ impl Shim {
 
     /// Sees to it that every exec has ended before the first process is said to have.
     async fn end_the_others(&self, container: &Container) {
+        if container.freezer.get() == Freezer::Freezing {
+            container.init.settled().await;
+        }
         if container.freezer.replace(Freezer::Thawed) == Freezer::Frozen {
             drop(container.runtime.run(["resume", &container.id]).await);
         }

@@ -37,11 +37,16 @@ pub(super) struct Container {
     pub(super) freezer: Cell<Freezer>,
     /// Set as soon as the first process is known to be dead: no exec starts any more.
     pub(super) init_is_dead: Cell<bool>,
+    deleting: Cell<bool>,
     pub(super) cgroup: Option<Rc<Cgroup>>,
     /// What a first process is restored from instead of being created.
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) restore_flags: Vec<&'static str>,
 }
+
+/// While this lives, nobody else deletes the container.
+#[derive(Debug)]
+pub(super) struct Deleting<'a>(&'a Container);
 
 /// A checkpoint to restore.
 #[derive(Debug)]
@@ -88,6 +93,7 @@ impl Container {
             execs: RefCell::default(),
             freezer: Cell::new(Freezer::Thawed),
             init_is_dead: Cell::new(false),
+            deleting: Cell::new(false),
             cgroup,
             checkpoint,
             restore_flags,
@@ -118,6 +124,17 @@ impl Container {
         self.execs.borrow_mut().remove(exec_id);
     }
 
+    /// Whether somebody is deleting it.
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.deleting.get()
+    }
+
+    /// Waits until nobody else deletes the container.
+    pub(super) async fn keep_others_from_deleting(&self) -> Deleting<'_> {
+        self.init.changed.until(|| (!self.deleting.replace(true)).then_some(())).await;
+        Deleting(self)
+    }
+
     /// The status of one of its processes: a frozen container freezes them all.
     pub(super) fn status(&self, process: &Process) -> Status {
         match (process.state(), self.freezer.get()) {
@@ -133,5 +150,12 @@ impl Container {
         let spec: Option<Spec> = spec.and_then(|json| serde_json::from_slice(&json).ok());
         let namespaces = spec.and_then(|spec| spec.linux).map(|linux| linux.namespaces).unwrap_or_default();
         !namespaces.iter().any(|namespace| namespace.r#type == "pid" && namespace.path.is_empty())
+    }
+}
+
+impl Drop for Deleting<'_> {
+    fn drop(&mut self) {
+        self.0.deleting.set(false);
+        self.0.init.changed.notify();
     }
 }

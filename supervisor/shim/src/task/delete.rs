@@ -18,10 +18,16 @@ use crate::rootfs;
 const CONTAINER_OUTPUT: Duration = Duration::from_secs(10);
 const EXEC_OUTPUT: Duration = Duration::from_secs(2);
 
+/// When an unmounted file system may end, which takes a while: after the reply, and mostly with this process.
+const AFTERWARDS: Duration = Duration::from_millis(500);
+
 impl Shim {
     /// Deletes a process that does not run.
     pub(crate) async fn delete(&self, request: &DeleteRequest) -> Result<DeleteResponse, TaskError> {
         let (container, process) = self.process(&request.id, &request.exec_id)?;
+        // One at a time: of two that delete a container the second finds none.
+        let _deleting =
+            if process.is_init() { Some(container.keep_others_from_deleting().await) } else { None };
         let busy = process.occupy().await;
         if process.state() == State::Deleted {
             return Err(TaskError::NoProcess(request.exec_id.clone()));
@@ -33,6 +39,7 @@ impl Shim {
             return Err(TaskError::State(verb.to_owned()));
         }
         if process.is_init() {
+            // A container that is ended here has to be free for its end to be told.
             drop(busy);
             self.delete_container(&container).await?;
         } else {
@@ -80,7 +87,12 @@ impl Shim {
         if force && init.pid.get() != 0 {
             self.reactor.within(CONTAINER_OUTPUT, init.ended()).await;
         }
-        rootfs::unmount_all(&container.bundle.join("rootfs")).map_err(TaskError::Unmount)?;
+        let detached = rootfs::detach_all(&container.bundle.join("rootfs")).map_err(TaskError::Unmount)?;
+        let reactor = self.reactor.clone();
+        self.reactor.spawn(async move {
+            reactor.sleep(AFTERWARDS).await;
+            drop(detached);
+        });
         drop(init.io.take());
         exit_record::remove(&container.bundle, "");
         self.containers.borrow_mut().remove(&container.id);

@@ -38,6 +38,9 @@ impl Shim {
         if container.freezer.get() == Freezer::Frozen {
             return Err(TaskError::State("cannot start a paused process".to_owned()));
         }
+        if container.is_being_deleted() {
+            return Err(TaskError::State("cannot start a process that is being deleted".to_owned()));
+        }
         init.start_stdin()?;
         match &container.checkpoint {
             Some(checkpoint) => self.restore(container, init, checkpoint).await?,
