@@ -1,5 +1,6 @@
 //! The supervisor by its gRPC services: what clients of containerd rely on.
 
+mod concurrency;
 mod content;
 mod crash;
 mod leases;

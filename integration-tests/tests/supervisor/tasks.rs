@@ -3,10 +3,12 @@
 use dhow_integration_tests::bundle::spec;
 use dhow_integration_tests::busybox;
 use dhow_integration_tests::client::{Client, Stdio, block_on};
+use dhow_integration_tests::process::eventually;
+use dhow_integration_tests::stack::processes;
 use dhow_integration_tests::supervisor::Supervisor;
 use dhow_proto::containerd::services::events::v1::SubscribeRequest;
 use dhow_proto::containerd::services::events::v1::events_client::EventsClient;
-use dhow_proto::containerd::services::tasks::v1::{GetRequest, KillRequest};
+use dhow_proto::containerd::services::tasks::v1::{DeleteTaskRequest, GetRequest, KillRequest};
 use serde_json::json;
 use tonic::Code;
 
@@ -61,6 +63,45 @@ fn a_create_that_failed_can_be_retried_at_once() {
             assert!(refused.message().contains("/no/such/program"), "{refused:?}");
             assert!(!client.has_task("retry").await, "nothing is left");
         }
+    });
+}
+
+#[test]
+fn a_create_that_was_given_up_can_be_retried_at_once() {
+    let supervisor = Supervisor::start();
+    let rootfs = supervisor.host().path("rootfs");
+    busybox::tree(&rootfs);
+    let first = supervisor.host().path("first");
+    // The first of its kind hangs; it would for ever.
+    let script = format!("rm {} && exec sleep 1000; exit 0", first.display());
+    let mut spec = spec(&format!("{}/given-up", supervisor.host().cgroup()), "exec sleep 1000");
+    spec["hooks"]["createRuntime"] = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        client.create_container("given-up", &spec).await;
+        for _ in 0..2 {
+            std::fs::write(&first, "").expect("write");
+            let stdio = Stdio::default();
+            let create = client.create_task("given-up", &rootfs, &stdio);
+            let given_up = tokio::time::timeout(std::time::Duration::from_millis(300), create).await;
+            given_up.expect_err("the hook hangs");
+            assert!(!client.has_task("given-up").await);
+            client.create_task("given-up", &rootfs, &Stdio::default()).await.expect("retry");
+            client.start("given-up").await;
+            let request =
+                KillRequest { container_id: "given-up".to_owned(), signal: 9, ..KillRequest::default() };
+            client.tasks().kill(client.request(request)).await.expect("kill");
+            assert_eq!(client.wait("given-up").await.exit_status, 137);
+            let request = DeleteTaskRequest { container_id: "given-up".to_owned() };
+            client.tasks().delete(client.request(request)).await.expect("delete");
+        }
+    });
+    eventually("the hanging hooks are gone too", || {
+        let name = supervisor.host().name();
+        !processes("sleep").iter().any(|(pid, _)| {
+            std::fs::read_link(format!("/proc/{pid}/cwd"))
+                .is_ok_and(|folder| folder.to_string_lossy().contains(name))
+        })
     });
 }
 

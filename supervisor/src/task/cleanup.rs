@@ -10,16 +10,14 @@ use dhow_proto::containerd::task::v3::{
     ConnectRequest, ConnectResponse, DeleteRequest, DeleteResponse, ShutdownRequest,
 };
 use dhow_proto::error::chain;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::bundle::Bundle;
 use super::exit::Exit;
-use super::launch::Endpoint;
-use super::log::ShimLog;
-use super::manager::{Key, Manager};
+use super::manager::{Key, Manager, Slot};
 use super::runtime_name;
-use super::shim::{STATE, Task};
+use super::shim::{Ended, STATE, Task};
 
 /// How long a shim may take to delete or to go away.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -33,9 +31,11 @@ impl Manager {
             if task.leave() {
                 tracing::warn!(namespace = %task.namespace, task = %task.id, "shim died; cleaning up after it");
                 let key = (task.namespace.clone(), task.id.clone());
+                // Whoever creates it anew waits for that.
+                manager.set(&key, Slot::Leaving);
                 let exit = manager.clean_up_after_dead(&key, &task.bundle, &task.binary).await;
                 manager.free(&key);
-                task.end(exit);
+                task.end(Ended::Died(exit));
             }
         });
     }
@@ -68,7 +68,7 @@ impl Manager {
             id: String::new(),
         };
         self.events().publish(key.0.as_str(), "/tasks/delete", &event);
-        self.remove_bundle(bundle);
+        self.remove_bundle(bundle).await;
         last
     }
 
@@ -95,41 +95,45 @@ impl Manager {
         // A container that was never created is not found, which is as good.
         drop(task.call_within::<_, DeleteResponse>("Delete", &request, LEAVE).await);
         self.dismiss(task).await;
-        self.remove_bundle(&task.bundle);
+        self.remove_bundle(&task.bundle).await;
+        task.end(Ended::Deleted);
     }
 
     /// Takes away what a create left that never ended.
     pub(super) async fn destroy_unfinished(&self, key: &Key) {
         let bundle = self.bundle(key);
-        match self.reconnect(key, &bundle).await {
-            Some(task) => {
+        match self.reach(key).await {
+            Ok(task) => {
                 kill_shim(&task).await;
                 drop(self.clean_up_after_dead(key, &bundle, &task.binary).await);
             }
-            None => self.remove_bundle(&bundle),
+            Err(_) => self.remove_bundle(&bundle).await,
         }
     }
 
-    async fn reconnect(&self, key: &Key, bundle: &Bundle) -> Option<Task> {
-        let log = ShimLog::open(&bundle.file("log"), &key.1).ok()?;
-        let endpoint = Endpoint::load(bundle).ok()?;
-        Task::connect(key.clone(), bundle.clone(), binary_of(bundle)?, &endpoint, log).await.ok()
-    }
-
-    /// Ends a shim that has no container any more.
+    /// Ends a shim that has no container any more; one that serves others, of the same pod, stays.
     pub(super) async fn dismiss(&self, task: &Task) {
+        if self.is_shared(task) {
+            return;
+        }
         let request = ShutdownRequest { id: task.id.clone(), now: false };
-        let asked = task.call_within::<_, ()>("Shutdown", &request, LEAVE).await;
+        let asked: Result<(), _> = task.call_within("Shutdown", &request, LEAVE).await;
         let closed = tokio::time::timeout(LEAVE, task.client.closed()).await;
-        if closed.is_err() {
-            let error = asked.err().map(|error| chain(&error));
-            tracing::warn!(task = %task.id, ?error, "shim does not shut down; killing it");
-            kill_shim(task).await;
+        match asked {
+            _ if closed.is_ok() => {}
+            // It has heard, and has its reasons: a container that just joined it, or the pod itself.
+            Ok(()) => tracing::debug!(task = %task.id, "shim stays"),
+            Err(error) => {
+                tracing::warn!(task = %task.id, error = %chain(&error), "shim does not shut down; killing it");
+                kill_shim(task).await;
+            }
         }
     }
 
-    pub(super) fn remove_bundle(&self, bundle: &Bundle) {
-        if let Err(error) = bundle.remove() {
+    /// Removes a bundle. On some disks each folder takes a while.
+    pub(super) async fn remove_bundle(&self, bundle: &Bundle) {
+        let bundle = bundle.clone();
+        if let Err(error) = crate::blocking::run(move || bundle.remove()).await {
             tracing::warn!(error = %chain(&error), "remove bundle");
         }
     }
@@ -142,13 +146,33 @@ pub(super) fn binary_of(bundle: &Bundle) -> Option<PathBuf> {
     noted.map(PathBuf::from).or_else(|| runtime_name::resolve("io.containerd.dhow.v2").ok())
 }
 
+/// Kills a shim. It is asked for its pid only when the socket does not tell: it may be past answering.
 async fn kill_shim(task: &Task) {
-    let request = ConnectRequest { id: task.id.clone() };
-    let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
-    let pid = answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1);
-    if let Some(pid) = pid
-        && let Err(error) = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL)
-    {
-        tracing::warn!(task = %task.id, %error, "kill shim");
+    let listener = task.client.server().filter(|&pid| is_shim_of(pid, &task.id));
+    let pid = match listener {
+        Some(pid) => Some(pid),
+        None => {
+            let request = ConnectRequest { id: task.id.clone() };
+            let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
+            answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1)
+        }
+    };
+    match pid.map(|pid| kill_with_group(Pid::from_raw(pid))) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::warn!(task = %task.id, %error, "kill shim"),
+        None => tracing::warn!(task = %task.id, "shim neither answers nor tells its pid; it is left alone"),
     }
+}
+
+/// Kills a shim, and what it started that is no container: a hook may hang for ever.
+fn kill_with_group(shim: Pid) -> nix::Result<()> {
+    let leads = nix::unistd::getpgid(Some(shim)) == Ok(shim);
+    if leads { killpg(shim, Signal::SIGKILL) } else { kill(shim, Signal::SIGKILL) }
+}
+
+/// Whether the process with this pid was started as the shim of task `id`: a pid alone may be another's by now.
+fn is_shim_of(pid: i32, id: &str) -> bool {
+    let command = read_limited(&PathBuf::from(format!("/proc/{pid}/cmdline")), 64 << 10).unwrap_or_default();
+    let words: Vec<&[u8]> = command.split(|&byte| byte == 0).collect();
+    words.windows(2).any(|pair| pair == [b"-id".as_slice(), id.as_bytes()])
 }

@@ -18,7 +18,7 @@ use crate::identifier;
 use crate::namespace::Namespace;
 
 /// How long a create that its client has given up may still run before its shim is killed.
-const ABANDONED: Duration = Duration::from_secs(10);
+const ABANDONED: Duration = Duration::from_secs(2);
 
 /// What a task is made from.
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ impl Manager {
         let task = match connected.await {
             Ok(task) => task,
             Err(error) => {
-                self.remove_bundle(&bundle);
+                self.remove_bundle(&bundle).await;
                 return Err(error);
             }
         };

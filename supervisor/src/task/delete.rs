@@ -8,7 +8,7 @@ use dhow_proto::error::Kind;
 use super::error::TaskError;
 use super::exit::Exit;
 use super::manager::{Manager, Slot};
-use super::shim::Task;
+use super::shim::{Ended, Task};
 use crate::fault::Fault;
 
 impl Manager {
@@ -21,7 +21,7 @@ impl Manager {
                 Ok(exit)
             }
             // The shim has died, and with it the task: that it is gone is what was wanted.
-            Err(error) if error.is_closed() => Ok(task.ended().await),
+            Err(error) if error.is_closed() => task.died().await,
             Err(error) if error.kind() == Kind::NotFound => {
                 self.retire(task);
                 Err(error)
@@ -35,7 +35,8 @@ impl Manager {
         delete(task, exec_id).await
     }
 
-    fn retire(&self, task: Arc<Task>) {
+    /// Lets a task go whose container is deleted.
+    pub(super) fn retire(&self, task: Arc<Task>) {
         if !task.leave() {
             return;
         }
@@ -44,8 +45,9 @@ impl Manager {
         let manager = self.clone();
         tokio::spawn(async move {
             manager.dismiss(&task).await;
-            manager.remove_bundle(&task.bundle);
+            manager.remove_bundle(&task.bundle).await;
             manager.free(&key);
+            task.end(Ended::Deleted);
         });
     }
 }

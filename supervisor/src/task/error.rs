@@ -54,6 +54,8 @@ pub(crate) enum LaunchError {
     Version(i32),
     #[error("unsupported shim protocol {0:?}: only ttrpc is")]
     Protocol(String),
+    #[error("call shim")]
+    Call(#[from] CallError),
     #[error("connect to shim at {address}")]
     Connect { address: PathBuf, source: std::io::Error },
     #[error("use bundle of task")]

@@ -25,16 +25,17 @@ impl Adaptor for Task {
 }
 
 impl Manager {
-    /// The states of a namespace's tasks. One that has just gone is left out.
+    /// The states of a namespace's tasks. One that has just gone is left out; of one whose shim does not answer, it is
+    /// said that its state is unknown: its container may well run.
     pub(crate) async fn list(&self, namespace: &Namespace) -> Vec<(Arc<Task>, StateResponse)> {
         let states = self.tasks(namespace).into_iter().map(|task| async move {
             match task.state("").await {
                 Ok(state) => Some((task, state)),
+                Err(error) if error.kind() == Kind::NotFound => None,
                 Err(error) => {
-                    if error.kind() != Kind::NotFound {
-                        tracing::warn!(task = %task.id, error = %chain(&error), "ask for state");
-                    }
-                    None
+                    tracing::warn!(task = %task.id, error = %chain(&error), "ask for state");
+                    let state = task.unknown_state();
+                    Some((task, state))
                 }
             }
         });

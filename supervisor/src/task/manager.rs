@@ -87,6 +87,14 @@ impl Manager {
         tasks
     }
 
+    /// Whether the shim of `task` serves another task as well.
+    pub(super) fn is_shared(&self, task: &Task) -> bool {
+        self.slots().values().any(|slot| match slot {
+            Slot::Ready(other) => other.address == task.address && other.id != task.id,
+            Slot::Creating | Slot::Leaving => false,
+        })
+    }
+
     /// How many tasks there are.
     pub(super) fn count(&self) -> usize {
         self.slots().values().filter(|slot| matches!(slot, Slot::Ready(_))).count()

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dhow_linux::file::read_limited;
 use dhow_proto::containerd::task::v3;
+use dhow_proto::containerd::v1::types::Status;
 use prost::Message;
 use tokio::sync::watch;
 
@@ -18,6 +20,17 @@ use crate::ttrpc::{CallError, Client};
 
 /// How long a shim may take to say what state its task is in.
 pub(super) const STATE: Duration = Duration::from_secs(2);
+/// The same for one that did not answer the last time.
+const SILENT: Duration = Duration::from_millis(100);
+
+/// What became of a task whose shim is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ended {
+    /// Somebody deleted it.
+    Deleted,
+    /// The shim died, and this is how the first process ended.
+    Died(Exit),
+}
 
 /// A task whose shim we are connected to.
 #[derive(Debug)]
@@ -28,11 +41,15 @@ pub(crate) struct Task {
     /// The shim's binary, for when it must be cleaned up after.
     pub(super) binary: PathBuf,
     pub(super) client: Client,
+    /// The shim's socket.
+    pub(super) address: PathBuf,
     service: &'static str,
     /// Set once the shim is meant to go away.
     leaving: AtomicBool,
-    /// How it ended, once its shim is dead and was cleaned up after.
-    ended: watch::Sender<Option<Exit>>,
+    /// Set while the shim does not answer.
+    silent: AtomicBool,
+    /// What became of it, once its shim is gone.
+    ended: watch::Sender<Option<Ended>>,
     _log: ShimLog,
 }
 
@@ -47,7 +64,10 @@ impl Task {
     ) -> Result<Self, LaunchError> {
         let address = endpoint.path()?;
         let connected = Client::connect(&address).await;
-        let client = connected.map_err(|source| LaunchError::Connect { address, source })?;
+        let client = match connected {
+            Ok(client) => client,
+            Err(source) => return Err(LaunchError::Connect { address, source }),
+        };
         let service =
             if endpoint.version == 2 { "containerd.task.v2.Task" } else { "containerd.task.v3.Task" };
         Ok(Self {
@@ -56,8 +76,10 @@ impl Task {
             bundle,
             binary,
             client,
+            address,
             service,
             leaving: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             ended: watch::Sender::new(None),
             _log: log,
         })
@@ -96,12 +118,39 @@ impl Task {
     }
 
     /// The state of one of its processes; of a task whose shim is dead, that there is no such task.
+    ///
+    /// A shim that did not answer the last time is not waited for as long again.
     pub(crate) async fn state(&self, exec_id: &str) -> Result<v3::StateResponse, TaskError> {
-        let request = v3::StateRequest { id: self.id.clone(), exec_id: exec_id.to_owned() };
-        self.call_within("State", &request, STATE).await.map_err(|error| match error {
-            error if error.is_closed() => TaskError::NotFound(self.id.clone()),
-            error => error,
+        let limit = if self.silent.load(Ordering::Relaxed) { SILENT } else { STATE };
+        self.ask_state(exec_id, limit).await.map_err(|error| match error {
+            CallError::Closed => TaskError::NotFound(self.id.clone()),
+            error => TaskError::call(error),
         })
+    }
+
+    /// Asks the shim for the state of a process, and remembers whether it answered.
+    pub(super) async fn ask_state(
+        &self,
+        exec_id: &str,
+        limit: Duration,
+    ) -> Result<v3::StateResponse, CallError> {
+        let request = v3::StateRequest { id: self.id.clone(), exec_id: exec_id.to_owned() };
+        let answer = self.call_raw("State", &request, Some(limit)).await;
+        self.silent.store(matches!(answer, Err(CallError::Deadline)), Ordering::Relaxed);
+        answer
+    }
+
+    /// What can be said of its first process while the shim does not answer.
+    pub(super) fn unknown_state(&self) -> v3::StateResponse {
+        let pid = read_limited(&self.bundle.file("init.pid"), 32).ok();
+        let pid = pid.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
+        v3::StateResponse {
+            id: self.id.clone(),
+            bundle: self.bundle.path().to_string_lossy().into_owned(),
+            pid: pid.unwrap_or(0),
+            status: Status::Unknown.into(),
+            ..v3::StateResponse::default()
+        }
     }
 
     /// Waits for the end of one of its processes, also through the death of its shim.
@@ -109,25 +158,26 @@ impl Task {
         let request = v3::WaitRequest { id: self.id.clone(), exec_id: exec_id.to_owned() };
         match self.call("Wait", &request).await {
             Err(error) if error.is_closed() => {
-                let exit = self.ended().await;
+                let exit = self.died().await?;
                 Ok(v3::WaitResponse { exit_status: exit.status, exited_at: exit.at })
             }
             answer => answer,
         }
     }
 
-    /// Waits until the shim is dead and was cleaned up after.
-    pub(super) async fn ended(&self) -> Exit {
+    /// Waits until the shim, which has closed the connection, is done with: how the first process ended, unless the
+    /// task was deleted.
+    pub(super) async fn died(&self) -> Result<Exit, TaskError> {
         let mut ended = self.ended.subscribe();
-        match ended.wait_for(Option::is_some).await {
-            Ok(exit) => exit.clone().unwrap_or(Exit::UNKNOWN),
-            // The sender is ours: this cannot be.
-            Err(_) => Exit::UNKNOWN,
+        let ended = ended.wait_for(Option::is_some).await;
+        match ended.as_deref() {
+            Ok(Some(Ended::Died(exit))) => Ok(exit.clone()),
+            _ => Err(TaskError::NotFound(self.id.clone())),
         }
     }
 
-    pub(super) fn end(&self, exit: Exit) {
-        self.ended.send_replace(Some(exit));
+    pub(super) fn end(&self, ended: Ended) {
+        self.ended.send_replace(Some(ended));
     }
 
     /// From now on the shim is expected to go away; whether it was not before.

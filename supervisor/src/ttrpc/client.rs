@@ -24,6 +24,7 @@ pub(crate) struct Client {
     shared: Arc<Shared>,
     outgoing: mpsc::Sender<Vec<u8>>,
     closed: watch::Receiver<bool>,
+    server: Option<i32>,
 }
 
 #[derive(Debug)]
@@ -66,12 +67,14 @@ impl CallError {
 impl Client {
     /// Connects to the server at `path`.
     pub(crate) async fn connect(path: &Path) -> io::Result<Self> {
-        let (reader, writer) = UnixStream::connect(path).await?.into_split();
+        let socket = UnixStream::connect(path).await?;
+        let server = socket.peer_cred().ok().and_then(|peer| peer.pid());
+        let (reader, writer) = socket.into_split();
         let shared = Arc::new(Shared { last_stream: AtomicU32::new(u32::MAX), waiting: Mutex::default() });
         let (outgoing, requests) = mpsc::channel(OUTGOING);
         let (close, closed) = watch::channel(false);
         tokio::spawn(run(Arc::clone(&shared), reader, writer, requests, close));
-        Ok(Self { shared, outgoing, closed })
+        Ok(Self { shared, outgoing, closed, server })
     }
 
     /// Calls `service.method` and waits for its reply, no longer than `timeout` if there is one.
@@ -103,6 +106,11 @@ impl Client {
             None => answered.await?,
         };
         R::decode(payload.as_slice()).map_err(CallError::Decode)
+    }
+
+    /// The pid of whoever began to listen there. It may have handed the socket on, and be another's pid by now.
+    pub(crate) fn server(&self) -> Option<i32> {
+        self.server
     }
 
     /// Waits until the connection is closed, by the server or by an error.
