@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use cgroups_rs::fs::hierarchies::{V1, V2, is_cgroup2_unified_mode};
+use cgroups_rs::fs::{Controllers, Hierarchy as _};
+
 /// Release of the kernel.
 pub(crate) fn kernel() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -71,35 +74,37 @@ fn text(path: &str) -> Option<String> {
 }
 
 /// The cgroups of this host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Cgroups {
-    /// Version 1 or hybrid: a hierarchy a controller.
-    Separate,
+    /// Version 1 or hybrid: a hierarchy a controller, wherever they are mounted.
+    Separate(V1),
     /// Version 2.
-    Unified,
+    Unified(V2),
 }
 
 impl Cgroups {
-    /// What is mounted at `/sys/fs/cgroup`.
+    /// What is mounted.
     pub(crate) fn detect() -> Self {
-        let unified = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type == 0x6367_7270);
-        if unified { Self::Unified } else { Self::Separate }
+        if is_cgroup2_unified_mode() { Self::Unified(V2::new()) } else { Self::Separate(V1::new()) }
     }
 
     /// `1` or `2`.
-    pub(crate) fn version(self) -> &'static str {
+    pub(crate) fn version(&self) -> &'static str {
         match self {
-            Self::Separate => "1",
-            Self::Unified => "2",
+            Self::Separate(_) => "1",
+            Self::Unified(_) => "2",
         }
     }
 
     /// Whether a limit can be set: a file of the root cgroup in version 1, a controller in version 2.
-    pub(crate) fn has(self, controller: &str, file: &str) -> bool {
+    pub(crate) fn has(&self, controller: Controllers, file: &str) -> bool {
         match self {
-            Self::Separate => Path::new("/sys/fs/cgroup").join(controller).join(file).exists(),
-            Self::Unified => text("/sys/fs/cgroup/cgroup.controllers")
-                .is_some_and(|text| text.split_whitespace().any(|found| found == controller)),
+            Self::Separate(mounts) => {
+                mounts.get_mount_point(controller).is_some_and(|(point, _)| point.join(file).exists())
+            }
+            Self::Unified(tree) => {
+                tree.subsystems().iter().any(|found| found.controller_name() == controller.to_string())
+            }
         }
     }
 }

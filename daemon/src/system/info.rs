@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cgroups_rs::fs::Controllers;
 use dhow_engine_api::system::{
     Commit, Containerd, ContainerdNamespaces, Firewall, Index, Info, Plugins, RegistryConfig, Runtime,
     SwarmInfo,
@@ -33,22 +34,22 @@ pub(crate) async fn info(daemon: &Daemon) -> Info {
             ["userxattr".to_owned(), "false".to_owned()],
         ]),
         plugins: plugins(),
-        memory_limit: cgroups.has("memory", "memory.limit_in_bytes"),
-        swap_limit: cgroups.has("memory", "memory.memsw.limit_in_bytes"),
+        memory_limit: cgroups.has(Controllers::Mem, "memory.limit_in_bytes"),
+        swap_limit: cgroups.has(Controllers::Mem, "memory.memsw.limit_in_bytes"),
         kernel_memory: false,
         kernel_memory_tcp: false,
-        cpu_cfs_period: cgroups.has("cpu", "cpu.cfs_period_us"),
-        cpu_cfs_quota: cgroups.has("cpu", "cpu.cfs_quota_us"),
-        cpu_shares: cgroups.has("cpu", "cpu.shares"),
-        cpu_set: cgroups.has("cpuset", "cpuset.cpus"),
-        pids_limit: cgroups == Cgroups::Separate && cgroups.has("pids", "")
-            || cgroups.has("pids", "pids.max"),
+        cpu_cfs_period: cgroups.has(Controllers::Cpu, "cpu.cfs_period_us"),
+        cpu_cfs_quota: cgroups.has(Controllers::Cpu, "cpu.cfs_quota_us"),
+        cpu_shares: cgroups.has(Controllers::Cpu, "cpu.shares"),
+        cpu_set: cgroups.has(Controllers::CpuSet, "cpuset.cpus"),
+        pids_limit: cgroups.has(Controllers::Pids, ""),
         ipv4_forwarding: host::switch("net/ipv4/ip_forward"),
         bridge_nf_iptables: host::switch("net/bridge/bridge-nf-call-iptables"),
         bridge_nf_ip6tables: host::switch("net/bridge/bridge-nf-call-ip6tables"),
         debug: options.debug,
         n_fd: count("/proc/self/fd"),
-        oom_kill_disable: cgroups == Cgroups::Separate && cgroups.has("memory", "memory.oom_control"),
+        oom_kill_disable: matches!(cgroups, Cgroups::Separate(_))
+            && cgroups.has(Controllers::Mem, "memory.oom_control"),
         n_goroutines: count("/proc/self/task"),
         system_time: crate::time::now(),
         logging_driver: options.log_driver.clone(),
