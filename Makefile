@@ -1,7 +1,7 @@
 # Every recipe is a call of cargo. `make help` lists them.
 CARGO  ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
-STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --profile static --target $(TARGET)
+STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --target $(TARGET)
 export DHOW_BIN := $(CURDIR)/bin
 
 .PHONY: help build packages demo test test-vm bench check clean
@@ -17,10 +17,11 @@ help:
 
 build:
 	$(CARGO) build --locked --release -p dhow-supervisor -p dhow-daemon -p dhow-cli
-	$(STATIC) -p dhow-runtime -p dhow-shim
+	$(STATIC) --profile tiny -p dhow-runtime
+	$(STATIC) --profile static -p dhow-shim
 	@mkdir -p bin
 	install -m 755 $${CARGO_TARGET_DIR:-target}/release/{dhow,dhowd,dhow-supervisor} bin/
-	install -m 755 $${CARGO_TARGET_DIR:-target}/$(TARGET)/static/{dhow-runtime,containerd-shim-dhow-v2} bin/
+	install -m 755 $${CARGO_TARGET_DIR:-target}/$(TARGET)/{tiny/dhow-runtime,static/containerd-shim-dhow-v2} bin/
 SHELL := /bin/bash
 
 packages:
