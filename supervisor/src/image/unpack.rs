@@ -1,7 +1,7 @@
 //! The layers of an image: all on their way at once, published from the lowest up.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::task::JoinSet;
 
@@ -10,11 +10,11 @@ use super::manifest::chain_ids;
 use super::transport::{Transport, TransportError};
 use crate::blocking;
 use crate::content::Digest;
-use crate::diff::{ApplyError, Target, inherit, unpack};
+use crate::diff::{Applied, ApplyError, Target, inherit, unpack};
 use crate::fault::Fault;
 use crate::label::Labels;
 use crate::namespace::Scope;
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Publication, Snapshots};
 
 /// The label of a snapshot with its own name, as containerd's unpacker sets it.
 const SNAPSHOT_REFERENCE: &str = "containerd.io/snapshot.ref";
@@ -57,55 +57,60 @@ impl Transport {
         }
         // The first failure ends the rest: the tasks die with the set.
         let mut ready: BTreeMap<usize, Option<Staged>> = BTreeMap::new();
-        let mut next = 0;
+        let (mut next, mut parent) = (0, None);
         while let Some(task) = tasks.join_next().await {
             let (number, staged) = match task {
                 Ok((number, staged)) => (number, staged?),
                 Err(failure) => std::panic::resume_unwind(failure.into_panic()),
             };
             ready.insert(number, staged);
-            while let Some(staged) = ready.remove(&next) {
-                if let Some(place) = places.get(next) {
-                    let parent = next.checked_sub(1).and_then(|below| places.get(below));
-                    let parent = parent.map(|below| &below.chain_id);
-                    if let Some(staged) = staged {
-                        self.publish(scope, staged, place, parent).await?;
-                    }
-                    layers[next].part.extracted();
-                }
-                next += 1;
+            let mut batch = Vec::new();
+            while let Some(staged) = ready.remove(&(next + batch.len())) {
+                batch.push(staged);
             }
+            let done = next..next + batch.len();
+            if let Some(places) = places.get(done.clone()) {
+                self.publish(scope, batch, places, parent.as_ref()).await?;
+                parent = places.last().map(|top| top.chain_id.clone()).or(parent);
+            }
+            done.clone().for_each(|number| layers[number].part.extracted());
+            next = done.end;
         }
         Ok(())
     }
 
-    /// Makes a staged layer a snapshot on `parent`.
+    /// Makes staged layers snapshots, one on the other, the lowest on `parent`; those without a staging are there.
     async fn publish(
         &self,
         scope: &Scope,
-        staged: Staged,
-        place: &Layer,
+        batch: Vec<Option<Staged>>,
+        places: &[Layer],
         parent: Option<&Digest>,
     ) -> Result<(), TransportError> {
-        let Staged { staging, applied } = staged;
-        if let Some(parent) = parent
-            && !applied.implied.is_empty()
-        {
-            let below = place.snapshots.layers(&scope.namespace, parent.as_str())?;
-            let layer = staging.path().to_owned();
-            let inherited = blocking::run(move || {
-                let below: Vec<&Path> = below.iter().map(std::path::PathBuf::as_path).collect();
-                inherit(&layer, &applied.implied, &below)
-            });
-            inherited.await.map_err(|source| TransportError::Apply {
-                media_type: String::new(),
-                layer: place.chain_id.to_string(),
-                source: ApplyError::Write { action: "copy metadata below", path: "/".to_owned(), source },
-            })?;
+        let Some(snapshots) = places.first().map(|place| &place.snapshots) else { return Ok(()) };
+        let below = |parent: Option<&Digest>| match parent {
+            Some(parent) => snapshots.layers(&scope.namespace, parent.as_str()),
+            None => Ok(Vec::new()),
+        };
+        let mut stands_on = below(parent)?;
+        let mut parent = parent.cloned();
+        let mut publications = Vec::new();
+        for (staged, place) in batch.into_iter().zip(places) {
+            let name = place.chain_id.clone();
+            match staged {
+                None => stands_on = below(Some(&name))?,
+                Some(Staged { staging, applied }) => {
+                    if !applied.implied.is_empty() {
+                        inherit_below(staging.path(), applied, stands_on.clone(), &name).await?;
+                    }
+                    stands_on.insert(0, staging.path().to_owned());
+                    let labels = reference(&name);
+                    publications.push(Publication { staging, name: name.clone(), parent, labels });
+                }
+            }
+            parent = Some(name);
         }
-        let labels = reference(&place.chain_id);
-        place.snapshots.publish(scope, staging, &place.chain_id, parent, labels).await?;
-        Ok(())
+        Ok(snapshots.publish(scope, publications).await?)
     }
 
     /// Unpacks blobs that are here one on the other, for snapshotters whose snapshots hold whole trees.
@@ -160,6 +165,25 @@ impl Transport {
         }
         result
     }
+}
+
+/// Gives directories that a layer needed but did not hold the metadata that they have in the layers `below`.
+async fn inherit_below(
+    layer: &Path,
+    applied: Applied,
+    below: Vec<PathBuf>,
+    name: &Digest,
+) -> Result<(), TransportError> {
+    let layer = layer.to_owned();
+    let inherited = blocking::run(move || {
+        let below: Vec<&Path> = below.iter().map(PathBuf::as_path).collect();
+        inherit(&layer, &applied.implied, &below)
+    });
+    inherited.await.map_err(|source| TransportError::Apply {
+        media_type: String::new(),
+        layer: name.to_string(),
+        source: ApplyError::Write { action: "copy metadata below", path: "/".to_owned(), source },
+    })
 }
 
 fn reference(chain_id: &Digest) -> Labels {

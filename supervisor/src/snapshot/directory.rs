@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dhow_linux::file::PathError;
+use rustix::fs::{IFlags, Mode, OFlags};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::{blocking, metadata};
@@ -40,6 +41,7 @@ impl Directories {
     pub(super) fn open(root: PathBuf) -> Result<(Self, UnboundedReceiver<u64>), PathError> {
         let mut builder = std::fs::DirBuilder::new();
         builder.mode(0o700).recursive(true).create(&root).map_err(PathError::at("create", &root))?;
+        spread(&root);
         let (garbage, receiver) = mpsc::unbounded_channel();
         let last = numbers(&root)?.into_iter().max().unwrap_or(0).into();
         let reserved = Mutex::default();
@@ -130,6 +132,22 @@ pub(super) async fn delete(root: PathBuf, mut garbage: UnboundedReceiver<u64>, m
                 tracing::warn!(error = %dhow_proto::error::chain(&error), "cannot delete a snapshot directory");
             }
         }
+    }
+}
+
+/// Tells the file system that what is made in `root` belongs apart: ext4 then gives each snapshot a block group of its
+/// own choice instead of the next inodes after its neighbour's.
+///
+/// Without a journal ext4 does not reuse an inode for a minute or more after its deletion, and finds a free one by
+/// looking at every such inode of the group: next to a deleted image each new file costs 0.25 ms instead of 0.02.
+fn spread(root: &Path) {
+    let flags = rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let set = flags.and_then(|folder| {
+        let flags = rustix::fs::ioctl_getflags(&folder)?;
+        rustix::fs::ioctl_setflags(&folder, flags | IFlags::TOPDIR)
+    });
+    if let Err(error) = set {
+        tracing::debug!(root = %root.display(), %error, "the file system places snapshots as it likes");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use dhow_proto::containerd::events::SnapshotCommit;
 
 use super::directory::Reserved;
-use super::{Kind, Record, SNAPSHOTS, SnapshotError, Snapshots, StateError, driver, tree};
+use super::{Kind, Record, SNAPSHOTS, SnapshotError, Snapshots, StateError, Usage, driver, tree};
 use crate::blocking;
 use crate::content::Digest;
 use crate::label::{self, Labels};
@@ -19,6 +19,16 @@ use crate::namespace::Scope;
 pub(crate) struct Staging {
     reserved: Reserved,
     files: PathBuf,
+}
+
+/// A staged layer, and the committed snapshot that it is to become.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) staging: Staging,
+    pub(crate) name: Digest,
+    /// What it stands on: published before, or earlier in the same list.
+    pub(crate) parent: Option<Digest>,
+    pub(crate) labels: Labels,
 }
 
 impl Staging {
@@ -43,30 +53,75 @@ impl Snapshots {
         .await
     }
 
-    /// Makes what was staged the committed snapshot called `name`, on `parent`, durably.
+    /// Makes what was staged committed snapshots, all of them durably or none, at the cost of one sync.
     ///
-    /// When there is one of that name already, the staged files are thrown away, and that is success: a chain ID
+    /// Where there is one of that name already, the staged files are thrown away, and that is success: a chain ID
     /// names one content.
-    pub(crate) async fn publish(
-        &self,
-        scope: &Scope,
-        staging: Staging,
-        name: &Digest,
-        parent: Option<&Digest>,
-        mut labels: Labels,
-    ) -> Result<(), SnapshotError> {
-        labels.retain(|_, value| !value.is_empty());
-        label::validate(&labels)?;
-        let files = staging.files.clone();
-        let usage = blocking::run(move || {
-            tree::sync(&files)?;
-            tree::usage(&files)
+    pub(crate) async fn publish(&self, scope: &Scope, layers: Vec<Publication>) -> Result<(), SnapshotError> {
+        let Some(first) = layers.first() else { return Ok(()) };
+        let files: Vec<PathBuf> = layers.iter().map(|layer| layer.staging.files.clone()).collect();
+        let root = first.staging.files.clone();
+        let usages = blocking::run(move || {
+            tree::sync(&root)?;
+            files.iter().map(|files| tree::usage(files)).collect::<Result<Vec<_>, _>>()
         })
         .await?;
+        let leased = scope.lease.is_some();
+        let mut layers = layers
+            .into_iter()
+            .zip(usages)
+            .map(|(layer, usage)| layer.into_record(usage, leased))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (this, place) = (self.clone(), scope.clone());
+        let insert = move |transaction: &mut Transaction<'_>| {
+            layers.iter_mut().for_each(|(reserved, _)| reserved.keep(false));
+            let mut fresh = Vec::new();
+            for (number, (_, record)) in layers.iter().enumerate() {
+                if this.insert_layer(transaction, &place, record)? {
+                    fresh.push((number, record.key.clone()));
+                }
+            }
+            // Only now: an error above takes all of them back.
+            fresh.iter().for_each(|(number, _)| layers[*number].0.keep(true));
+            Ok::<_, SnapshotError>(fresh)
+        };
+        let (this, namespace) = (self.clone(), scope.namespace.clone());
+        let tell = move |fresh: &Vec<(usize, String)>| {
+            for (_, key) in fresh {
+                let (key, name, snapshotter) = (key.clone(), key.clone(), this.name().to_owned());
+                let event = SnapshotCommit { key, name, snapshotter };
+                this.0.events.publish(namespace.as_str(), "/snapshot/commit", &event);
+            }
+        };
+        self.0.metadata.write_then(Durability::Disk, insert, tell).await.map(drop)
+    }
+
+    /// Inserts the record of a layer; `false` when there is one of its name.
+    fn insert_layer(
+        &self,
+        transaction: &mut Transaction<'_>,
+        scope: &Scope,
+        record: &Record,
+    ) -> Result<bool, SnapshotError> {
+        if SNAPSHOTS.contains(transaction, &[scope.namespace.as_str(), self.name(), &record.key])? {
+            lease::hold(transaction, scope, &self.resource(&record.key))?;
+            return Ok(false);
+        }
+        self.check_parent(transaction, &scope.namespace, &record.parent, StateError::ParentNotCommitted)?;
+        self.insert(transaction, scope, record)?;
+        Ok(true)
+    }
+}
+
+impl Publication {
+    fn into_record(self, usage: Usage, leased: bool) -> Result<(Reserved, Record), SnapshotError> {
+        let Self { staging, name, parent, mut labels } = self;
+        labels.retain(|_, value| !value.is_empty());
+        label::validate(&labels)?;
         let now = Some(SystemTime::now().into());
         let record = Record {
             key: name.to_string(),
-            parent: parent.map(Digest::to_string).unwrap_or_default(),
+            parent: parent.map(|parent| parent.to_string()).unwrap_or_default(),
             kind: Kind::Committed.into(),
             created_at: now,
             updated_at: now,
@@ -74,27 +129,8 @@ impl Snapshots {
             directory: staging.reserved.number(),
             size: usage.size,
             inodes: usage.inodes,
-            leased: scope.lease.is_some(),
+            leased,
         };
-        let (this, place, mut reserved) = (self.clone(), scope.clone(), staging.reserved);
-        let insert = move |transaction: &mut Transaction<'_>| {
-            reserved.keep(false);
-            if SNAPSHOTS.contains(transaction, &[place.namespace.as_str(), this.name(), &record.key])? {
-                lease::hold(transaction, &place, &this.resource(&record.key))?;
-                return Ok::<_, SnapshotError>(false);
-            }
-            this.check_parent(transaction, &place.namespace, &record.parent, StateError::ParentNotCommitted)?;
-            this.insert(transaction, &place, &record)?;
-            reserved.keep(true);
-            Ok(true)
-        };
-        let (this, namespace, name) = (self.clone(), scope.namespace.clone(), name.to_string());
-        let tell = move |fresh: &bool| {
-            if *fresh {
-                let event = SnapshotCommit { key: name.clone(), name, snapshotter: this.name().to_owned() };
-                this.0.events.publish(namespace.as_str(), "/snapshot/commit", &event);
-            }
-        };
-        self.0.metadata.write_then(Durability::Disk, insert, tell).await.map(drop)
+        Ok((staging.reserved, record))
     }
 }

@@ -8,7 +8,7 @@ use dhow_proto::error::Kind as Failure;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
 use tempfile::TempDir;
 
-use super::{Kind, Snapshots, Snapshotters};
+use super::{Kind, Publication, Snapshots, Snapshotters, Staging};
 use crate::content::Digest;
 use crate::event::{Exchange, Subscription};
 use crate::fault::Fault;
@@ -225,6 +225,27 @@ async fn labels_change_by_mask_and_filters_find_them() {
     assert_eq!(found.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["key"]);
 }
 
+fn publication(staging: Staging, name: &Digest, parent: Option<&Digest>) -> Publication {
+    Publication { staging, name: name.clone(), parent: parent.cloned(), labels: Labels::new() }
+}
+
+#[tokio::test]
+async fn layers_are_published_together_or_not_at_all() {
+    let world = world();
+    let snapshots = world.snapshotters.named("overlayfs").expect("overlayfs").clone();
+    let here = scope();
+    let (low, high) = (snapshots.stage().await.expect("stage"), snapshots.stage().await.expect("stage"));
+    let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+    let thrown = low.path().to_owned();
+    let broken = vec![publication(low, &one, None), publication(high, &two, Some(&Digest::of(b"3")))];
+    let error = snapshots.publish(&here, broken).await.expect_err("no such parent");
+    assert_eq!(error.kind(), Failure::NotFound);
+    assert_eq!(snapshots.stat(&here.namespace, one.as_str()).expect_err("gone").kind(), Failure::NotFound);
+    while thrown.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn staged_layers_are_published_from_the_lowest_up() {
     let mut world = world();
@@ -236,13 +257,13 @@ async fn staged_layers_are_published_from_the_lowest_up() {
     let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
     let early = snapshots.stage().await.expect("stage");
     let error =
-        snapshots.publish(&here, early, &two, Some(&one), Labels::new()).await.expect_err("no parent yet");
+        snapshots.publish(&here, vec![publication(early, &two, Some(&one))]).await.expect_err("no parent");
     assert_eq!(error.kind(), Failure::NotFound);
-    snapshots.publish(&here, low, &one, None, Labels::new()).await.expect("publish");
-    snapshots.publish(&here, high, &two, Some(&one), Labels::new()).await.expect("publish");
+    let both = vec![publication(low, &one, None), publication(high, &two, Some(&one))];
+    snapshots.publish(&here, both).await.expect("publish");
     let again = snapshots.stage().await.expect("stage");
     let thrown = again.path().to_owned();
-    snapshots.publish(&here, again, &two, Some(&one), Labels::new()).await.expect("success");
+    snapshots.publish(&here, vec![publication(again, &two, Some(&one))]).await.expect("success");
     let record = snapshots.stat(&here.namespace, two.as_str()).expect("stat");
     assert_eq!((record.kind(), record.parent.as_str()), (Kind::Committed, one.as_str()));
     assert!(record.inodes >= 2 && record.size > 0, "{record:?}");
