@@ -112,9 +112,22 @@ impl Client {
             options: vec!["rbind".to_owned(), "rw".to_owned()],
             ..Mount::default()
         };
+        self.create_task_on(id, vec![mount], stdio).await
+    }
+
+    /// Creates the task of a container on a snapshot's mounts; gives its pid.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn create_task_on(
+        &self,
+        id: &str,
+        rootfs: Vec<Mount>,
+        stdio: &Stdio,
+    ) -> Result<u32, tonic::Status> {
         let request = CreateTaskRequest {
             container_id: id.to_owned(),
-            rootfs: vec![mount],
+            rootfs,
             stdin: stdio.stdin.clone(),
             stdout: stdio.stdout.clone(),
             stderr: stdio.stderr.clone(),

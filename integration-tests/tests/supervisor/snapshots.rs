@@ -1,6 +1,11 @@
 //! Snapshots: layers seen through mounts, and what each verb refuses.
 
-use dhow_integration_tests::client::{Client, block_on};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use dhow_integration_tests::bundle::spec;
+use dhow_integration_tests::busybox;
+use dhow_integration_tests::client::{Client, Stdio, block_on};
 use dhow_integration_tests::supervisor::Supervisor;
 use dhow_proto::containerd::services::snapshots::v1::snapshots_client::SnapshotsClient;
 use dhow_proto::containerd::services::snapshots::v1::{
@@ -8,6 +13,7 @@ use dhow_proto::containerd::services::snapshots::v1::{
     ViewSnapshotRequest,
 };
 use dhow_proto::containerd::types::Mount;
+use serde_json::json;
 use tonic::Code;
 use tonic::transport::Channel;
 
@@ -68,14 +74,13 @@ fn layers_stack_and_are_removed_from_the_top() {
     block_on(async {
         let mut snapshots = Snapshots::connect(&supervisor).await;
         let base = snapshots.prepare("base", "").await.expect("prepare");
-        std::fs::write(std::path::Path::new(upper(&base)).join("file"), "base")
-            .expect("write into the layer");
+        std::fs::write(Path::new(upper(&base)).join("file"), "base").expect("write into the layer");
         snapshots.commit("layer-1", "base").await;
         let top = snapshots.prepare("top", "layer-1").await.expect("prepare");
         assert_eq!(top[0].r#type, "overlay");
         let lower =
             top[0].options.iter().find_map(|option| option.strip_prefix("lowerdir=")).expect("a lower layer");
-        assert_eq!(std::fs::read_to_string(std::path::Path::new(lower).join("file")).expect("read"), "base");
+        assert_eq!(std::fs::read_to_string(Path::new(lower).join("file")).expect("read"), "base");
         snapshots.commit("layer-2", "top").await;
 
         let refused = snapshots.remove("layer-1").await.expect_err("it has a child");
@@ -115,8 +120,7 @@ fn committed_layers_are_there_after_a_killed_supervisor() {
     block_on(async {
         let mut snapshots = Snapshots::connect(&supervisor).await;
         let base = snapshots.prepare("base", "").await.expect("prepare");
-        std::fs::write(std::path::Path::new(upper(&base)).join("file"), "kept")
-            .expect("write into the layer");
+        std::fs::write(Path::new(upper(&base)).join("file"), "kept").expect("write into the layer");
         snapshots.commit("layer", "base").await;
         snapshots.prepare("open", "layer").await.expect("prepare");
     });
@@ -128,6 +132,58 @@ fn committed_layers_are_there_after_a_killed_supervisor() {
         let top = snapshots.prepare("top", "layer").await.expect("prepare");
         let lower =
             top[0].options.iter().find_map(|option| option.strip_prefix("lowerdir=")).expect("a lower layer");
-        assert_eq!(std::fs::read_to_string(std::path::Path::new(lower).join("file")).expect("read"), "kept");
+        assert_eq!(std::fs::read_to_string(Path::new(lower).join("file")).expect("read"), "kept");
+    });
+}
+
+#[test]
+fn a_user_namespace_sees_its_own_owners() {
+    let supervisor = Supervisor::start();
+    let output = supervisor.host().path("output");
+    block_on(async {
+        let mut snapshots = Snapshots::connect(&supervisor).await;
+        let base = snapshots.prepare("base", "").await.expect("prepare");
+        busybox::tree(Path::new(upper(&base)));
+        snapshots.commit("layer", "base").await;
+        let map = "0:100000:65536".to_owned();
+        let labels = ["uidmapping", "gidmapping"]
+            .map(|name| (format!("containerd.io/snapshot/{name}"), map.clone()))
+            .into();
+        let request = PrepareSnapshotRequest {
+            snapshotter: OVERLAY.to_owned(),
+            key: "mapped".to_owned(),
+            parent: "layer".to_owned(),
+            labels,
+        };
+        let mounts = snapshots.1.prepare(snapshots.0.request(request)).await.expect("prepare");
+        let mounts = mounts.into_inner().mounts;
+        assert_eq!(mounts[0].options[..2], [format!("uidmap={map}"), format!("gidmap={map}")]);
+
+        let script =
+            "stat -c %u:%g / /bin /bin/busybox; touch /new; chown 7:8 /new; stat -c %u:%g /new; id -u";
+        let mut spec = spec(&format!("{}/mapped", supervisor.host().cgroup()), script);
+        let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        spec["linux"]["uidMappings"] = mapping.clone();
+        spec["linux"]["gidMappings"] = mapping;
+        spec["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
+        let client = &snapshots.0;
+        client.create_container("mapped", &spec).await;
+        let stdout = format!("file://{}", output.display());
+        let stdio = Stdio { stdout: stdout.clone(), stderr: stdout, ..Stdio::default() };
+        client.create_task_on("mapped", mounts.clone(), &stdio).await.expect("create");
+        client.start("mapped").await;
+        let ended = client.wait("mapped").await;
+        let told = std::fs::read_to_string(&output).expect("output");
+        assert_eq!((ended.exit_status, told.as_str()), (0, "0:0\n0:0\n0:0\n7:8\n0\n"));
+        client.delete("mapped").await;
+
+        let owner = |path: &Path| {
+            let status = std::fs::metadata(path).expect("stat");
+            (status.uid(), status.gid())
+        };
+        let upper = Path::new(upper(&mounts));
+        assert_eq!((owner(upper), owner(&upper.join("new"))), ((100_000, 100_000), (100_007, 100_008)));
+        let lower = mounts[0].options.iter().find_map(|option| option.strip_prefix("lowerdir="));
+        assert_eq!(owner(Path::new(lower.expect("a layer"))), (0, 0), "the layer itself stays as it is");
     });
 }

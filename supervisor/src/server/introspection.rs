@@ -96,6 +96,7 @@ fn plugins(deps: &Deps) -> Vec<Plugin> {
     for snapshots in deps.snapshotters.all() {
         let mut snapshotter = plugin("io.containerd.snapshotter.v1", snapshots.name(), &[]);
         let root = deps.root.join(format!("io.containerd.snapshotter.v1.{}", snapshots.name()));
+        snapshotter.capabilities.extend(snapshots.capabilities().iter().map(|name| (*name).to_owned()));
         snapshotter.exports.insert("root".to_owned(), root.display().to_string());
         plugins.push(snapshotter);
     }

@@ -57,6 +57,8 @@ pub(crate) enum StateError {
     HasChild,
     #[error("cannot update {field:?} field on snapshot {key:?}")]
     Field { field: String, key: String },
+    #[error("label {label}: {map:?} maps no root")]
+    Mapping { label: &'static str, map: String },
     #[error("the {0} snapshotter does not unpack layers side by side")]
     WholeTrees(&'static str),
 }
@@ -71,7 +73,7 @@ impl Fault for SnapshotError {
             Self::AlreadyExists(_) | Self::Target(_) => Kind::AlreadyExists,
             Self::State(error) => match error {
                 StateError::NoKey | StateError::Parent(_) | StateError::Rebase(_) => Kind::InvalidArgument,
-                StateError::Field { .. } => Kind::InvalidArgument,
+                StateError::Field { .. } | StateError::Mapping { .. } => Kind::InvalidArgument,
                 StateError::NotMountable(_) | StateError::NotActive { .. } => Kind::FailedPrecondition,
                 StateError::ParentNotCommitted(_) | StateError::HasChild => Kind::FailedPrecondition,
                 StateError::WholeTrees(_) => Kind::Unimplemented,

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use dhow_proto::containerd::types::Mount;
 
-use super::{Kind, Record, SNAPSHOTS, SnapshotError, Snapshots, StateError, Usage, driver, tree};
+use super::{Kind, Record, Remap, SNAPSHOTS, SnapshotError, Snapshots, StateError, Usage, driver, tree};
 use crate::blocking;
 use crate::filter::Filter;
 use crate::label;
@@ -68,7 +68,8 @@ impl Snapshots {
             return Err(StateError::NotMountable(key.to_owned()).into());
         }
         let parents = self.lineage(&view, namespace, &record.parent)?;
-        Ok(self.0.driver.mounts(&self.0.directories.path(record.directory), record.kind(), &parents))
+        let (directory, remap) = (self.0.directories.path(record.directory), Remap::of(&record.labels)?);
+        Ok(self.0.driver.mounts(&directory, record.kind(), &parents, remap.as_ref()))
     }
 
     /// The snapshots that `filters` want, by key.

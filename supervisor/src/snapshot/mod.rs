@@ -23,6 +23,7 @@ mod native;
 mod overlay;
 mod prepare;
 mod record;
+mod remap;
 mod remove;
 mod stage;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use directory::Directories;
 pub(crate) use driver::Driver;
 pub(crate) use error::{SnapshotError, StateError};
 pub(crate) use record::{CHILDREN, Kind, Record, SNAPSHOTS};
+pub(crate) use remap::Remap;
 pub(crate) use stage::{Publication, Staging};
 pub(crate) use tree::Usage;
 
@@ -60,7 +62,8 @@ impl Snapshotters {
         events: &Exchange,
         collector: &Trigger,
     ) -> Result<Self, PathError> {
-        let drivers: [Box<dyn Driver>; 2] = [Box::new(overlay::Overlay::detect()), Box::new(native::Native)];
+        let drivers: [Box<dyn Driver>; 2] =
+            [Box::new(overlay::Overlay::detect(root)), Box::new(native::Native)];
         let open =
             |driver| Snapshots::open(root, driver, metadata.clone(), events.clone(), collector.clone());
         drivers.into_iter().map(open).collect::<Result<_, _>>().map(Self)
@@ -112,6 +115,11 @@ impl Snapshots {
     /// The name that clients ask for.
     pub(crate) fn name(&self) -> &'static str {
         self.0.driver.name()
+    }
+
+    /// What clients may rely on, in containerd's words.
+    pub(crate) fn capabilities(&self) -> &[&'static str] {
+        self.0.driver.capabilities()
     }
 
     /// Whether layers can be unpacked side by side, with [`Snapshots::stage`].

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use dhow_linux::file::PathError;
 use dhow_proto::containerd::types::Mount;
 
-use super::Kind;
 use super::driver::{Driver, bind, files};
+use super::{Kind, Remap};
 
 /// The native snapshotter.
 #[derive(Debug)]
@@ -21,7 +21,13 @@ impl Driver for Native {
         "native"
     }
 
-    fn fill(&self, directory: &Path, kind: Kind, parents: &[PathBuf]) -> Result<(), PathError> {
+    fn fill(
+        &self,
+        directory: &Path,
+        kind: Kind,
+        parents: &[PathBuf],
+        _: Option<&Remap>,
+    ) -> Result<(), PathError> {
         let tree = files(directory);
         match parents {
             // A view shows its parent in place.
@@ -31,11 +37,16 @@ impl Driver for Native {
         }
     }
 
-    fn mounts(&self, directory: &Path, kind: Kind, parents: &[PathBuf]) -> Vec<Mount> {
+    fn mounts(&self, directory: &Path, kind: Kind, parents: &[PathBuf], _: Option<&Remap>) -> Vec<Mount> {
         match parents {
-            [parent, ..] if kind == Kind::View => vec![bind(&files(parent), "ro")],
-            _ => vec![bind(&files(directory), if kind == Kind::View { "ro" } else { "rw" })],
+            [parent, ..] if kind == Kind::View => vec![bind(&files(parent), "ro", Vec::new())],
+            _ => vec![bind(&files(directory), if kind == Kind::View { "ro" } else { "rw" }, Vec::new())],
         }
+    }
+
+    /// None: a client that wants owners mapped changes them file by file.
+    fn capabilities(&self) -> &[&'static str] {
+        &[]
     }
 
     fn holds_differences(&self) -> bool {

@@ -11,19 +11,24 @@ use std::path::{Path, PathBuf};
 use dhow_linux::file::PathError;
 use dhow_proto::containerd::types::Mount;
 
-use super::Kind;
 use super::driver::{Driver, bind, files};
+use super::{Kind, Remap};
 
 /// The overlayfs snapshotter.
 #[derive(Debug)]
 pub(crate) struct Overlay {
     /// Options that this kernel needs on every mount.
     options: Vec<String>,
+    /// Whether it mounts overlays with mapped lower directories.
+    maps: bool,
 }
 
+/// The capability of [`Overlay`] where it maps owners when a snapshot is mounted.
+const REMAP: &str = "remap-ids";
+
 impl Overlay {
-    /// Finds out what this kernel needs.
-    pub(crate) fn detect() -> Self {
+    /// Finds out what this kernel needs and can do for snapshots below `root`.
+    pub(crate) fn detect(root: &Path) -> Self {
         let mut options = Vec::new();
         // Without this, a lower directory that serves two mounts at once is refused where index is on by default.
         if Path::new("/sys/module/overlay/parameters/index").exists() {
@@ -32,8 +37,20 @@ impl Overlay {
         if in_user_namespace() {
             options.push("userxattr".to_owned());
         }
-        Self { options }
+        Self { options, maps: maps(root) }
     }
+}
+
+/// Whether this kernel and the file system of `root` map owners.
+fn maps(root: &Path) -> bool {
+    let folder = root.join("probe");
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| folder.join(name));
+    let made = [&lower, &upper, &work].into_iter().all(|path| std::fs::create_dir_all(path).is_ok());
+    let maps = made && dhow_linux::fstab::maps_overlays(&lower, &upper, &work);
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        tracing::debug!(folder = %folder.display(), %error, "what the probe made stays");
+    }
+    maps
 }
 
 /// Whether root here is not root of the host: trusted.* attributes are out of reach then.
@@ -49,40 +66,58 @@ impl Driver for Overlay {
         "overlayfs"
     }
 
-    fn fill(&self, directory: &Path, kind: Kind, parents: &[PathBuf]) -> Result<(), PathError> {
+    fn fill(
+        &self,
+        directory: &Path,
+        kind: Kind,
+        parents: &[PathBuf],
+        remap: Option<&Remap>,
+    ) -> Result<(), PathError> {
         let upper = files(directory);
         make(&upper, 0o755)?;
         if kind == Kind::Active {
             make(&directory.join("work"), 0o711)?;
         }
-        if let Some(parent) = parents.first() {
-            let parent = files(parent);
-            let owner = std::fs::symlink_metadata(&parent).map_err(PathError::at("stat parent", &parent))?;
-            if (owner.uid(), owner.gid()) != (0, 0) {
-                std::os::unix::fs::lchown(&upper, Some(owner.uid()), Some(owner.gid()))
-                    .map_err(PathError::at("chown", &upper))?;
+        let owner = match (remap, parents.first()) {
+            (Some(remap), _) => remap.root,
+            (None, Some(parent)) => {
+                let parent = files(parent);
+                let parent =
+                    std::fs::symlink_metadata(&parent).map_err(PathError::at("stat parent", &parent))?;
+                (parent.uid(), parent.gid())
             }
+            (None, None) => (0, 0),
+        };
+        if owner == (0, 0) {
+            return Ok(());
         }
-        Ok(())
+        std::os::unix::fs::lchown(&upper, Some(owner.0), Some(owner.1))
+            .map_err(PathError::at("chown", &upper))
     }
 
-    fn mounts(&self, directory: &Path, kind: Kind, parents: &[PathBuf]) -> Vec<Mount> {
+    fn mounts(&self, directory: &Path, kind: Kind, parents: &[PathBuf], remap: Option<&Remap>) -> Vec<Mount> {
         let upper = files(directory);
+        let mapped: Vec<String> =
+            remap.filter(|_| self.maps).map(|remap| remap.options().into()).unwrap_or_default();
         let [nearest, others @ ..] = parents else {
-            return vec![bind(&upper, if kind == Kind::View { "ro" } else { "rw" })];
+            return vec![bind(&upper, if kind == Kind::View { "ro" } else { "rw" }, mapped)];
         };
-        let mut options = Vec::new();
+        let mut options = mapped;
         if kind == Kind::Active {
             options.push(format!("workdir={}", directory.join("work").display()));
             options.push(format!("upperdir={}", upper.display()));
         } else if others.is_empty() {
-            return vec![bind(&files(nearest), "ro")];
+            return vec![bind(&files(nearest), "ro", options)];
         }
         let lower: Vec<String> = parents.iter().map(|parent| files(parent).display().to_string()).collect();
         options.push(format!("lowerdir={}", lower.join(":")));
         options.extend(self.options.iter().cloned());
         let name = "overlay".to_owned();
         vec![Mount { r#type: name.clone(), source: name, target: String::new(), options }]
+    }
+
+    fn capabilities(&self) -> &[&'static str] {
+        if self.maps { &[REMAP] } else { &[] }
     }
 
     fn holds_differences(&self) -> bool {

@@ -6,7 +6,7 @@ use dhow_linux::file::PathError;
 use dhow_proto::containerd::events::SnapshotPrepare;
 use dhow_proto::containerd::types::Mount;
 
-use super::{Kind, Record, SNAPSHOTS, SnapshotError, Snapshots, StateError, TARGET};
+use super::{Kind, Record, Remap, SNAPSHOTS, SnapshotError, Snapshots, StateError, TARGET};
 use crate::blocking;
 use crate::label::{self, Labels};
 use crate::lease;
@@ -52,12 +52,14 @@ impl Snapshots {
         if let Some(present) = self.present(scope, key, labels.get(TARGET)).await? {
             return Err(present);
         }
+        let remap = Remap::of(&labels)?;
         let parents = self.lineage(&self.0.metadata.read()?, &scope.namespace, parent)?;
         let inner = self.0.clone();
-        let (mut reserved, parents) = blocking::run(move || {
+        let (mut reserved, mounts) = blocking::run(move || {
             let reserved = inner.directories.reserve()?;
-            inner.driver.fill(&reserved.path(), kind, &parents)?;
-            Ok::<_, PathError>((reserved, parents))
+            inner.driver.fill(&reserved.path(), kind, &parents, remap.as_ref())?;
+            let mounts = inner.driver.mounts(&reserved.path(), kind, &parents, remap.as_ref());
+            Ok::<_, PathError>((reserved, mounts))
         })
         .await?;
         let now = Some(SystemTime::now().into());
@@ -72,7 +74,6 @@ impl Snapshots {
             leased: scope.lease.is_some(),
             ..Record::default()
         };
-        let mounts = self.0.driver.mounts(&reserved.path(), kind, &parents);
         let this = self.clone();
         let place = scope.clone();
         let insert = move |transaction: &mut Transaction<'_>| {

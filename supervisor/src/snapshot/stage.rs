@@ -47,7 +47,7 @@ impl Snapshots {
         let inner = self.0.clone();
         blocking::run(move || {
             let reserved = inner.directories.reserve()?;
-            inner.driver.fill(&reserved.path(), Kind::View, &[])?;
+            inner.driver.fill(&reserved.path(), Kind::View, &[], None)?;
             Ok(Staging { files: driver::files(&reserved.path()), reserved })
         })
         .await
