@@ -85,6 +85,13 @@ impl Supervisor {
         }
     }
 
+    /// Ends it in an orderly way.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.terminate();
+        }
+    }
+
     /// Runs Debian's `ctr` against it.
     #[track_caller]
     pub fn ctr(&self, arguments: &[&str]) -> Done {

@@ -12,7 +12,7 @@ use crate::filter::{Adaptor, Filter, FilterError};
 use crate::gc::Trigger;
 use crate::identifier::{self, IdentifierError};
 use crate::label::{self, LabelError, Labels};
-use crate::metadata::{self, Collection, Durability, StoreError, Transaction};
+use crate::metadata::{self, Collection, Durability, Listing, StoreError, Transaction};
 use crate::namespace::{self, Namespace, to_map};
 
 /// The record of a container.
@@ -139,10 +139,10 @@ impl Store {
         &self,
         namespace: &Namespace,
         filters: &[String],
-    ) -> Result<Vec<Container>, ContainerError> {
+    ) -> Result<Listing<Container>, ContainerError> {
         let filter = Filter::parse(filters)?;
-        let view = self.metadata.read()?;
-        Ok(CONTAINERS.list(&view, &[namespace.as_str()], |container| filter.matches(container))?)
+        let keep = move |container: &Container| filter.matches(container);
+        Ok(CONTAINERS.listing(self.metadata.read()?, &[namespace.as_str()], keep))
     }
 
     /// Makes a record, and says when.

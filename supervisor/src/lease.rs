@@ -48,6 +48,7 @@ pub(crate) enum Resource {
     Content(String),
     Ingest(String),
     Image(String),
+    Mount(String),
     Snapshot { snapshotter: String, key: String },
 }
 
@@ -62,7 +63,8 @@ impl Resource {
             },
             ("ingests", None) => Ok(Self::Ingest(id.to_owned())),
             ("images", None) => Ok(Self::Image(id.to_owned())),
-            ("content" | "ingests" | "images", Some(_)) => Err(LeaseError::Kind(kind.to_owned())),
+            ("mounts", None) => Ok(Self::Mount(id.to_owned())),
+            ("content" | "ingests" | "images" | "mounts", Some(_)) => Err(LeaseError::Kind(kind.to_owned())),
             ("snapshots", Some(snapshotter)) if !snapshotter.contains('/') => {
                 Ok(Self::Snapshot { snapshotter: snapshotter.to_owned(), key: id.to_owned() })
             }
@@ -74,7 +76,8 @@ impl Resource {
     /// The name of this resource.
     pub(crate) fn id(&self) -> &str {
         match self {
-            Self::Content(id) | Self::Ingest(id) | Self::Image(id) | Self::Snapshot { key: id, .. } => id,
+            Self::Content(id) | Self::Ingest(id) | Self::Image(id) | Self::Mount(id) => id,
+            Self::Snapshot { key, .. } => key,
         }
     }
 }
@@ -86,6 +89,7 @@ impl fmt::Display for Resource {
             Self::Content(_) => formatter.write_str("content"),
             Self::Ingest(_) => formatter.write_str("ingests"),
             Self::Image(_) => formatter.write_str("images"),
+            Self::Mount(_) => formatter.write_str("mounts"),
             Self::Snapshot { snapshotter, .. } => write!(formatter, "snapshots/{snapshotter}"),
         }
     }

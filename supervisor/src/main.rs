@@ -17,6 +17,7 @@ mod image;
 mod label;
 mod lease;
 mod metadata;
+mod mount;
 mod namespace;
 mod options;
 mod registry;
@@ -26,6 +27,7 @@ mod supervisor;
 mod task;
 mod transfer;
 mod ttrpc;
+mod turn;
 mod verify;
 
 use std::process::ExitCode;

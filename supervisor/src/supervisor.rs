@@ -14,7 +14,7 @@ use crate::image::Transport;
 use crate::options::Options;
 use crate::snapshot::Snapshotters;
 use crate::transfer::Transfers;
-use crate::{container, content, image, lease, metadata, namespace, task};
+use crate::{container, content, image, lease, metadata, mount, namespace, task};
 
 /// The metadata store, below the root.
 pub(crate) const METADATA: &str = "metadata.redb";
@@ -40,6 +40,7 @@ pub(crate) struct Deps {
     pub(crate) images: image::Store,
     pub(crate) containers: container::Store,
     pub(crate) leases: lease::Store,
+    pub(crate) mounts: mount::Manager,
     pub(crate) tasks: task::Manager,
     pub(crate) differ: Differ,
     pub(crate) transfers: Transfers,
@@ -57,7 +58,14 @@ impl Deps {
         let (collector, requests) = Trigger::new();
         let content = content::Store::open(&root, metadata.clone(), events.clone(), collector.clone())?;
         let snapshotters = Snapshotters::open(&root, &metadata, &events, &collector)?;
-        let gc = Collector::new(metadata.clone(), content.clone(), snapshotters.clone(), events.clone());
+        let mounts = mount::Manager::open(&root, &state, metadata.clone(), collector.clone())?;
+        let gc = Collector::new(
+            metadata.clone(),
+            content.clone(),
+            snapshotters.clone(),
+            mounts.clone(),
+            events.clone(),
+        );
         tokio::spawn(gc.clone().run(requests));
         // Shims run in their bundle, and must find us from there.
         let address = std::path::absolute(&options.address).context("resolve the address")?;
@@ -73,6 +81,7 @@ impl Deps {
             images,
             containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
             leases,
+            mounts,
             content,
             snapshotters,
             metadata,
@@ -99,6 +108,9 @@ impl Deps {
             if let Err(error) = snapshots.sweep() {
                 tracing::warn!(error = %chain(&error), "cannot sweep snapshots");
             }
+        }
+        if let Err(error) = self.mounts.recover().await {
+            tracing::warn!(error = %chain(&error), "cannot clear mounts");
         }
         self.collector.pull();
     }

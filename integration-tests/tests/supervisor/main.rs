@@ -3,7 +3,10 @@
 mod concurrency;
 mod content;
 mod crash;
+mod diff;
 mod leases;
+mod mounts;
+mod repair;
 mod snapshots;
 mod tasks;
 mod transfer;

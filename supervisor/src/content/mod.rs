@@ -40,7 +40,7 @@ use crate::filter::Filter;
 use crate::gc::Trigger;
 use crate::label;
 use crate::lease::{self, Resource};
-use crate::metadata::{self, Durability, Transaction};
+use crate::metadata::{self, Durability, Listing, Transaction};
 use crate::namespace::{Namespace, Scope};
 
 /// The store of content; clones share it.
@@ -109,10 +109,14 @@ impl Store {
     }
 
     /// The blobs that `filters` want, by digest.
-    pub(crate) fn list(&self, namespace: &Namespace, filters: &[String]) -> Result<Vec<Blob>, ContentError> {
+    pub(crate) fn list(
+        &self,
+        namespace: &Namespace,
+        filters: &[String],
+    ) -> Result<Listing<Blob>, ContentError> {
         let filter = Filter::parse(filters)?;
-        let view = self.0.metadata.read()?;
-        Ok(BLOBS.list(&view, &[namespace.as_str()], |blob| filter.matches(blob))?)
+        let keep = move |blob: &Blob| filter.matches(blob);
+        Ok(BLOBS.listing(self.0.metadata.read()?, &[namespace.as_str()], keep))
     }
 
     /// Changes the labels of a blob: those that `mask` names, or all.

@@ -16,6 +16,7 @@ use crate::event::Exchange;
 use crate::image::IMAGES;
 use crate::lease::{LEASED, LEASES};
 use crate::metadata::{self, Durability, Snapshot, StoreError, Transaction, View, Watch};
+use crate::mount::{self, MOUNTS};
 use crate::snapshot::{self, SNAPSHOTS, Snapshotters};
 
 /// How long to wait for more deletions after the first.
@@ -33,6 +34,7 @@ pub(crate) struct Collector {
     metadata: metadata::Store,
     content: content::Store,
     snapshotters: Snapshotters,
+    mounts: mount::Manager,
     events: Exchange,
 }
 
@@ -58,6 +60,7 @@ pub(super) enum Removed {
     Snapshot(Node, String, Box<snapshot::Record>),
     Content(Node, Digest),
     Ingest(Node, String),
+    Mount(Node, u64),
     Other(Node),
 }
 
@@ -65,7 +68,7 @@ impl Removed {
     fn node(&self) -> &Node {
         match self {
             Self::Image(node, _) | Self::Snapshot(node, ..) | Self::Content(node, _) => node,
-            Self::Ingest(node, _) | Self::Other(node) => node,
+            Self::Ingest(node, _) | Self::Mount(node, _) | Self::Other(node) => node,
         }
     }
 }
@@ -76,9 +79,10 @@ impl Collector {
         metadata: metadata::Store,
         content: content::Store,
         snapshotters: Snapshotters,
+        mounts: mount::Manager,
         events: Exchange,
     ) -> Self {
-        Self { metadata, content, snapshotters, events }
+        Self { metadata, content, snapshotters, mounts, events }
     }
 
     /// Collects when asked, when something was deleted, and when a root expires, for as long as there are triggers.
@@ -224,6 +228,13 @@ impl Collector {
                     _ => None,
                 }
             }
+            Subject::Mount(name) => {
+                let found = MOUNTS.get(transaction, &[namespace, name])?.filter(|found| found.complete);
+                if found.is_some() {
+                    MOUNTS.remove(transaction, &[namespace, name])?;
+                }
+                found.map(|found| Removed::Mount(node.clone(), found.number))
+            }
             Subject::Container(_) => None,
         })
     }
@@ -238,7 +249,7 @@ impl Collector {
                 let event = SnapshotRemove { key: record.key.clone(), snapshotter: snapshotter.clone() };
                 self.events.publish(namespace, "/snapshot/remove", &event);
             }
-            Removed::Content(..) | Removed::Ingest(..) | Removed::Other(_) => {}
+            Removed::Content(..) | Removed::Ingest(..) | Removed::Mount(..) | Removed::Other(_) => {}
         }
     }
 
@@ -255,6 +266,12 @@ impl Collector {
                 Removed::Snapshot(_, snapshotter, record) => {
                     if let Ok(snapshots) = self.snapshotters.named(snapshotter) {
                         snapshots.discard(record);
+                    }
+                }
+                Removed::Mount(node, number) => {
+                    if let Err(error) = self.mounts.clear(*number).await {
+                        let error = dhow_proto::error::chain(&error);
+                        tracing::warn!(%node, error, "a collected mount stays until the next start");
                     }
                 }
                 Removed::Image(..) | Removed::Other(_) => {}

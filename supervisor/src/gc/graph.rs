@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 
+use super::condition::{self, Condition};
 use super::label;
 use super::node::{Node, Step, Subject};
 use crate::container::CONTAINERS;
@@ -13,6 +14,7 @@ use crate::image::IMAGES;
 use crate::label::Labels;
 use crate::lease::{LEASED, LEASES, Resource};
 use crate::metadata::{StoreError, View};
+use crate::mount::MOUNTS;
 use crate::snapshot::SNAPSHOTS;
 
 /// One look at the whole store.
@@ -26,6 +28,10 @@ pub(super) struct Graph {
     back: HashMap<Node, Vec<Node>>,
     /// Objects that somebody may be about to refer to: they are new, or have just changed.
     pub(super) young: Vec<Node>,
+    /// References that count only while a snapshot was used lately.
+    conditional: Vec<(Node, Condition)>,
+    /// When snapshots were used, as far as their labels say.
+    used: HashMap<Node, SystemTime>,
     /// When the next root expires.
     pub(super) expiry: Option<SystemTime>,
 }
@@ -49,6 +55,7 @@ impl Graph {
         IMAGES.each(view, &[], |names, image| {
             if let [namespace, name] = names {
                 let node = Node::new(namespace, Subject::Image(name.clone()));
+                graph.note_conditions(&node, &image.labels);
                 graph.add(node, &image.labels, |graph| match label::expiry(&image.labels) {
                     Some(expiry) => graph.lives_until(expiry, now),
                     None => true,
@@ -68,6 +75,7 @@ impl Graph {
         BLOBS.each(view, &[], |names, blob| {
             if let [namespace, digest] = names {
                 let node = Node::new(namespace, Subject::Content(digest.clone()));
+                graph.note_conditions(&node, &blob.labels);
                 graph.note_age(&node, blob.updated_at.filter(|_| !blob.leased), now);
                 graph.add(node, &blob.labels, |graph| graph.is_labelled_root(&blob.labels, now));
             }
@@ -77,12 +85,42 @@ impl Graph {
             if let [namespace, snapshotter, key] = names {
                 let (snapshotter, key) = (snapshotter.clone(), key.clone());
                 let node = Node::new(namespace, Subject::Snapshot { snapshotter, key });
+                graph.used.extend(condition::used_at(&record.labels).map(|used| (node.clone(), used)));
                 graph.note_age(&node, record.updated_at.filter(|_| !record.leased), now);
                 graph.add(node, &record.labels, |graph| graph.is_labelled_root(&record.labels, now));
             }
             Ok(())
         })?;
+        MOUNTS.each(view, &[], |names, mount| {
+            if let [namespace, name] = names {
+                let node = Node::new(namespace, Subject::Mount(name.clone()));
+                graph.note_age(&node, mount.updated_at.filter(|_| !mount.leased), now);
+                // One that is being mounted is nobody's yet; the manager takes it back if that fails.
+                let root = |graph: &mut Self| graph.is_labelled_root(&mount.labels, now) || !mount.complete;
+                graph.add(node, &mount.labels, root);
+            }
+            Ok(())
+        })?;
+        graph.decide(now);
         Ok(graph)
+    }
+
+    fn note_conditions(&mut self, node: &Node, labels: &Labels) {
+        let conditions = condition::conditions(&node.namespace, labels);
+        self.conditional.extend(conditions.into_iter().map(|condition| (node.clone(), condition)));
+    }
+
+    /// Makes conditional references of which the condition holds ordinary ones.
+    fn decide(&mut self, now: SystemTime) {
+        for (node, condition) in std::mem::take(&mut self.conditional) {
+            let Some(used) = self.used.get(&condition.snapshot).copied() else { continue };
+            if condition.holds(used, now) {
+                if let Some(end) = condition.ends(used) {
+                    self.lives_until(end, now);
+                }
+                self.back.entry(node).or_default().push(condition.snapshot);
+            }
+        }
     }
 
     fn leases(&mut self, view: &impl View, now: SystemTime) -> Result<(), StoreError> {
@@ -192,6 +230,7 @@ fn needs(view: &impl View, Step { node, flat }: &Step) -> Result<Vec<Step>, Stor
             }
             None
         }
+        Subject::Mount(name) => MOUNTS.get(view, &[namespace, name])?.map(|mount| mount.labels),
         // Its resources are roots by themselves; one that is new since then is written, and found that way.
         Subject::Lease(_) => None,
     };

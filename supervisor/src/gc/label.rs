@@ -6,9 +6,11 @@
 //! containerd.io/gc.flat                                 a lease holds what is in it, not what that refers to
 //! containerd.io/gc.ref.content[./ANY] = DIGEST          this object needs that content
 //! containerd.io/gc.ref.image[./ANY] = NAME              ... that image
+//! containerd.io/gc.ref.mount[./ANY] = NAME              ... that activated mount
 //! containerd.io/gc.ref.snapshot.SNAPSHOTTER[/ANY] = KEY ... that snapshot
 //! containerd.io/gc.bref.{content,image,container}...    the other way: that object needs this one
 //! containerd.io/gc.bref.snapshot.SNAPSHOTTER[/ANY]
+//! containerd.io/gc.cond....                             conditional references: [`super::condition`]
 //! ```
 
 use std::time::SystemTime;
@@ -77,6 +79,7 @@ fn subject(name: &str, value: &str) -> Option<Subject> {
         "content" => Some(Subject::Content(value)),
         "image" => Some(Subject::Image(value)),
         "container" => Some(Subject::Container(value)),
+        "mount" => Some(Subject::Mount(value)),
         _ => None,
     }
 }

@@ -20,6 +20,7 @@
 //! leaves the processor alone for fifty times as long as it took.
 
 mod collector;
+mod condition;
 mod graph;
 mod history;
 pub(crate) mod label;

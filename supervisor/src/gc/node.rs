@@ -7,6 +7,7 @@ use crate::content::{BLOBS, INGESTS};
 use crate::image::IMAGES;
 use crate::lease::{LEASED, LEASES, Resource};
 use crate::metadata::key;
+use crate::mount::MOUNTS;
 use crate::snapshot::SNAPSHOTS;
 
 /// An object that can refer, be referred to, or be collected.
@@ -25,6 +26,7 @@ pub(crate) enum Subject {
     Snapshot { snapshotter: String, key: String },
     Ingest(String),
     Content(String),
+    Mount(String),
 }
 
 /// A node on the way of a mark: through a flat lease only what a node stands on counts, not what its labels name.
@@ -52,6 +54,7 @@ impl Node {
             (name, [id]) if name == IMAGES.name() => Subject::Image((*id).to_owned()),
             (name, [id]) if name == BLOBS.name() => Subject::Content((*id).to_owned()),
             (name, [id]) if name == INGESTS.name() => Subject::Ingest((*id).to_owned()),
+            (name, [id]) if name == MOUNTS.name() => Subject::Mount((*id).to_owned()),
             (name, [snapshotter, key]) if name == SNAPSHOTS.name() => {
                 Subject::Snapshot { snapshotter: (*snapshotter).to_owned(), key: (*key).to_owned() }
             }
@@ -73,6 +76,7 @@ impl From<Resource> for Subject {
             Resource::Content(digest) => Self::Content(digest),
             Resource::Ingest(reference) => Self::Ingest(reference),
             Resource::Image(name) => Self::Image(name),
+            Resource::Mount(name) => Self::Mount(name),
             Resource::Snapshot { snapshotter, key } => Self::Snapshot { snapshotter, key },
         }
     }
@@ -90,6 +94,7 @@ impl fmt::Display for Node {
             }
             Subject::Ingest(reference) => write!(formatter, "ingest {namespace}/{reference}"),
             Subject::Content(digest) => write!(formatter, "content {namespace}/{digest}"),
+            Subject::Mount(name) => write!(formatter, "mount {namespace}/{name}"),
         }
     }
 }

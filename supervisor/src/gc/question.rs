@@ -53,7 +53,7 @@ pub(crate) enum QuestionError {
     Type(String),
     #[error("decode the question")]
     Decode(#[from] serde_json::Error),
-    #[error("{0:?} is no kind of object: image, content, snapshot, container, ingest, lease")]
+    #[error("{0:?} is no kind of object: image, content, snapshot, container, ingest, lease, mount")]
     Kind(String),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +103,7 @@ fn subject(kind: &str, name: String) -> Result<Subject, QuestionError> {
         "container" => Subject::Container(name),
         "ingest" => Subject::Ingest(name),
         "lease" => Subject::Lease(name),
+        "mount" => Subject::Mount(name),
         "snapshot" => {
             let (snapshotter, key) = name.split_once('/').unwrap_or(("overlayfs", &name));
             Subject::Snapshot { snapshotter: snapshotter.to_owned(), key: key.to_owned() }

@@ -15,6 +15,7 @@ use crate::image::{IMAGES, Image};
 use crate::label::Labels;
 use crate::lease::{LEASED, LEASES, Lease};
 use crate::metadata::{self, Durability, StoreError, Transaction, View};
+use crate::mount::Manager;
 use crate::snapshot::{CHILDREN, Kind, Record, SNAPSHOTS, Snapshotters};
 
 struct World {
@@ -33,7 +34,8 @@ impl World {
         let content =
             content::Store::open(root, metadata.clone(), events.clone(), trigger.clone()).expect("content");
         let snapshotters = Snapshotters::open(root, &metadata, &events, &trigger).expect("snapshots");
-        let collector = Collector::new(metadata.clone(), content, snapshotters, events);
+        let mounts = Manager::open(root, root, metadata.clone(), trigger).expect("mounts");
+        let collector = Collector::new(metadata.clone(), content, snapshotters, mounts, events);
         Self { metadata, collector, _folder: folder }
     }
 

@@ -15,7 +15,6 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 mod transport;
-mod turn;
 mod unpack;
 
 pub(crate) use progress::{Progress, Update};

@@ -8,7 +8,7 @@ use dhow_proto::error::Kind;
 use tokio::sync::Semaphore;
 
 use super::manifest::{Descriptor, ManifestError};
-use super::turn::Turns;
+
 use super::{ImageError, Store};
 use crate::content::{self, ContentError, Digest};
 use crate::diff::ApplyError;
@@ -18,6 +18,7 @@ use crate::lease::{self, LeaseError, Resource};
 use crate::namespace::Scope;
 use crate::registry::RegistryError;
 use crate::snapshot::{SnapshotError, Snapshots, Snapshotters};
+use crate::turn::Turns;
 
 /// The diff ID of a layer's blob.
 pub(crate) const UNCOMPRESSED: &str = "containerd.io/uncompressed";

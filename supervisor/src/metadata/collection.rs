@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
-use super::{StoreError, Transaction, View, key};
+use super::{Listing, Snapshot, StoreError, Transaction, View, key};
 
 /// The records of type `R` under one name of the schema.
 #[derive(Debug)]
@@ -113,8 +113,18 @@ impl<R: Message + Default> Collection<R> {
         })?;
         Ok(records)
     }
+
+    /// The records of `view` below `path` that `keep` wants, to be read a page at a time.
+    pub(crate) fn listing(
+        &self,
+        view: Snapshot,
+        path: &[&str],
+        keep: impl Fn(&R) -> bool + Send + 'static,
+    ) -> Listing<R> {
+        Listing::new(view, self.key(path), keep)
+    }
 }
 
-fn decode<R: Message + Default>(key: &[u8], value: &[u8]) -> Result<R, StoreError> {
+pub(super) fn decode<R: Message + Default>(key: &[u8], value: &[u8]) -> Result<R, StoreError> {
     R::decode(value).map_err(|source| StoreError::Decode { key: key::decode(key).join("/"), source })
 }

@@ -17,6 +17,7 @@
 //! child/NS/SNAPSHOTTER/PARENT/KEY  ()              the snapshots that stand on another
 //! lease/NS/ID                      lease::Lease
 //! leased/NS/ID/TYPE/RESOURCE       ()              what a lease holds
+//! mount/NS/NAME                    mount::Activation what is mounted for a client
 //! collected/SEQUENCE               gc::Collected   what garbage collection removed lately
 //! ```
 //!
@@ -28,6 +29,7 @@
 pub(crate) mod collection;
 mod journal;
 pub(crate) mod key;
+mod listing;
 mod migration;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,7 @@ pub(crate) use collection::Collection;
 pub(crate) use dhow_linux::file::Durability;
 use dhow_linux::file::PathError;
 use dhow_proto::error::Kind;
+pub(crate) use listing::Listing;
 use redb::{Database, TableDefinition};
 pub(crate) use transaction::{Snapshot, Transaction, View};
 use writer::Writer;
@@ -172,7 +175,7 @@ impl Store {
         let refuse =
             |source: redb::Error| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
         let database = builder().create(path).map_err(|error| refuse(error.into()))?;
-        let meta = migration::migrate(&database, path)?;
+        let meta = migration::migrate(&database, path, migration::STEPS)?;
         journal::replay(&database, journal, &meta)?;
         let database = Arc::new(database);
         let barrier = Arc::new(Barrier::default());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Collection, Durability, OpenError, Store, StoreError, Transaction};
+use super::{Collection, Durability, OpenError, Snapshot, Store, StoreError, Transaction};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Word {
@@ -167,4 +167,60 @@ async fn a_newer_store_is_refused_and_a_damaged_one_says_the_way_out() {
     std::fs::write(&path, vec![7; 4096]).expect("damage");
     let error = Store::open(&path, &folder.path().join("journal")).expect_err("damaged");
     assert!(error.to_string().contains("dhow-supervisor repair"), "{error}");
+}
+
+/// What a store of an earlier version has of each collection, made by the binary of that time.
+#[test]
+fn stores_of_every_version_are_read_whole() {
+    const OLD: [&[u8]; 1] = [include_bytes!("testdata/version-1.redb.zst")];
+    for (number, old) in OLD.into_iter().enumerate() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("metadata.redb");
+        std::fs::write(&path, zstd::decode_all(old).expect("decompress")).expect("write");
+        let store = Store::open(&path, &folder.path().join("journal")).expect("open");
+        let view = store.read().expect("read");
+        let counts = [
+            count(&view, &crate::namespace::NAMESPACES),
+            count(&view, &crate::image::IMAGES),
+            count(&view, &crate::container::CONTAINERS),
+            count(&view, &crate::content::BLOBS),
+            count(&view, &crate::snapshot::SNAPSHOTS),
+            count(&view, &crate::snapshot::CHILDREN),
+            count(&view, &crate::lease::LEASES),
+        ];
+        assert_eq!(counts, [2, 1, 1, 3, 5, 3, 1], "version {}", number + 1);
+        let team = crate::namespace::NAMESPACES.get(&view, &["shop"]).expect("get").expect("a namespace");
+        assert_eq!(team.labels["team"], "blue");
+    }
+}
+
+/// How many records there are, each of which must decode.
+fn count<R: prost::Message + Default>(view: &Snapshot, collection: &Collection<R>) -> usize {
+    let mut count = 0;
+    let visit = |_: &[String], _: R| {
+        count += 1;
+        Ok(())
+    };
+    collection.each(view, &[], visit).expect("records of this version");
+    count
+}
+
+#[tokio::test]
+async fn a_listing_goes_page_by_page_through_what_was_there() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = open(folder.path());
+    for number in 0..7 {
+        store.write(Durability::Process, put(&format!("{number}"))).await.expect("write");
+    }
+    let mut listing = WORDS.listing(store.read().expect("read"), &[], |word: &Word| word.text != "3");
+    store.write(Durability::Process, put("8")).await.expect("write");
+    let mut pages = Vec::new();
+    loop {
+        let page = listing.page(2).expect("page");
+        if page.is_empty() {
+            break;
+        }
+        pages.push(page.into_iter().map(|word| word.text).collect::<Vec<_>>().concat());
+    }
+    assert_eq!(pages, ["01", "24", "56"]);
 }

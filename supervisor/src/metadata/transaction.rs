@@ -27,6 +27,16 @@ impl Snapshot {
         let transaction = database.begin_read().map_err(|error| read(error.into()))?;
         Ok(Self(transaction.open_table(TABLE).map_err(|error| read(error.into()))?))
     }
+
+    /// Shows `visit` what is below `prefix` from the key `start` on, in order, until it breaks off.
+    pub(super) fn scan_from(
+        &self,
+        start: &[u8],
+        prefix: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        scan(&self.0, start, prefix, visit)
+    }
 }
 
 impl View for Snapshot {
@@ -35,7 +45,7 @@ impl View for Snapshot {
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&self.0, prefix, visit)
+        scan(&self.0, prefix, prefix, visit)
     }
 }
 
@@ -100,7 +110,7 @@ impl View for Transaction<'_> {
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&self.table, prefix, visit)
+        scan(&self.table, prefix, prefix, visit)
     }
 }
 
@@ -121,10 +131,11 @@ fn bytes(
 
 fn scan(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    start: &[u8],
     prefix: &[u8],
     visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
-    for entry in table.range(prefix..).map_err(read)? {
+    for entry in table.range(start..).map_err(read)? {
         let (key, value) = entry.map_err(read)?;
         if !key.value().starts_with(prefix) || visit(key.value(), value.value())?.is_break() {
             break;

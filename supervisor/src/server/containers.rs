@@ -10,8 +10,8 @@ use dhow_proto::containerd::services::containers::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::Replies;
 use super::convert::paths;
+use super::{Replies, each};
 use crate::fault::status;
 use crate::namespace::Namespace;
 use crate::supervisor::Deps;
@@ -41,7 +41,9 @@ impl Containers for ContainersService {
         request: Request<ListContainersRequest>,
     ) -> Result<Response<ListContainersResponse>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
-        let containers = self.0.containers.list(&namespace, &request.into_inner().filters).map_err(status)?;
+        let mut listing =
+            self.0.containers.list(&namespace, &request.into_inner().filters).map_err(status)?;
+        let containers = listing.page(usize::MAX).map_err(status)?;
         Ok(Response::new(ListContainersResponse {
             containers: containers.into_iter().map(Into::into).collect(),
         }))
@@ -52,11 +54,10 @@ impl Containers for ContainersService {
         request: Request<ListContainersRequest>,
     ) -> Result<Response<Self::ListStreamStream>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
-        let containers = self.0.containers.list(&namespace, &request.into_inner().filters).map_err(status)?;
-        let message = |container: crate::container::Container| ListContainerMessage {
+        let listing = self.0.containers.list(&namespace, &request.into_inner().filters).map_err(status)?;
+        Ok(Response::new(each(listing, |container| ListContainerMessage {
             container: Some(container.into()),
-        };
-        Ok(Response::new(super::replies(containers.into_iter().map(message))))
+        })))
     }
 
     async fn create(

@@ -14,7 +14,7 @@ use dhow_proto::containerd::services::content::v1::{
 use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::paths;
-use super::{MESSAGE_LIMIT, PAGE, Replies};
+use super::{MESSAGE_LIMIT, Replies, pages};
 use crate::content::Digest;
 use crate::fault::status;
 use crate::namespace::{Namespace, Scope};
@@ -61,12 +61,9 @@ impl Content for ContentService {
     async fn list(&self, request: Request<ListContentRequest>) -> Result<Response<Self::ListStream>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
         let filters = request.into_inner().filters;
-        let mut blobs = self.0.content.list(&namespace, &filters).map_err(status)?.into_iter();
-        let pages = std::iter::from_fn(move || {
-            let info: Vec<_> = blobs.by_ref().take(PAGE).map(Into::into).collect();
-            (!info.is_empty()).then_some(ListContentResponse { info })
-        });
-        Ok(Response::new(super::replies(pages)))
+        let listing = self.0.content.list(&namespace, &filters).map_err(status)?;
+        let message = |page: Vec<_>| ListContentResponse { info: page.into_iter().map(Into::into).collect() };
+        Ok(Response::new(pages(listing, message)))
     }
 
     async fn delete(&self, request: Request<DeleteContentRequest>) -> Result<Response<()>, Status> {

@@ -6,12 +6,14 @@ use dhow_proto::containerd::services::images::v1 as images;
 use dhow_proto::containerd::services::leases::v1 as leases;
 use dhow_proto::containerd::services::namespaces::v1 as namespaces;
 use dhow_proto::containerd::services::snapshots::v1 as snapshots;
+use dhow_proto::containerd::types::ActivationInfo;
 use prost_types::FieldMask;
 
 use crate::container::Container;
 use crate::content::{Blob, Status};
 use crate::image::Image;
 use crate::lease::{Lease, Resource};
+use crate::mount::Activation;
 use crate::namespace::to_map;
 use crate::{namespace, snapshot};
 
@@ -157,6 +159,13 @@ impl From<snapshot::Record> for snapshots::Info {
             updated_at: record.updated_at,
             labels: to_map(&record.labels),
         }
+    }
+}
+
+impl From<Activation> for ActivationInfo {
+    fn from(record: Activation) -> Self {
+        let Activation { name, active, system, labels, .. } = record;
+        Self { name, active, system, labels: to_map(&labels) }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn service(deps: &Arc<Deps>) -> IntrospectionServer<IntrospectionServ
 }
 
 /// The gRPC services, as containerd names their plugins.
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 15] = [
     "containers",
     "content",
     "diff",
@@ -32,6 +32,7 @@ const SERVICES: [&str; 14] = [
     "images",
     "introspection",
     "leases",
+    "mounts",
     "namespaces",
     "snapshots",
     "streaming",
@@ -90,6 +91,7 @@ fn plugins(deps: &Deps) -> Vec<Plugin> {
         ),
         plugin("io.containerd.event.v1", "exchange", &[]),
         plugin("io.containerd.gc.v1", "scheduler", &["io.containerd.metadata.v1"]),
+        plugin("io.containerd.mount-manager.v1", "bolt", &["io.containerd.metadata.v1"]),
         plugin("io.containerd.differ.v1", "walking", &["io.containerd.metadata.v1"]),
         plugin("io.containerd.runtime.v2", "task", &["io.containerd.event.v1", "io.containerd.metadata.v1"]),
     ];

@@ -10,6 +10,7 @@ mod images;
 mod introspection;
 mod leases;
 mod listen;
+mod mounts;
 mod namespaces;
 mod snapshots;
 mod streaming;
@@ -21,13 +22,18 @@ mod write;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::{TryStreamExt, stream};
 pub(crate) use listen::listen;
+use prost::Message;
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::Status;
 use tonic::transport::Server;
 
+use crate::blocking;
+use crate::fault::status;
+use crate::metadata::Listing;
 use crate::supervisor::Deps;
 
 /// The largest message that we take; containerd's own limit.
@@ -38,9 +44,27 @@ const PAGE: usize = 100;
 /// A stream of answers.
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A stream of ready answers.
-fn replies<T: Send + 'static>(messages: impl Iterator<Item = T> + Send + 'static) -> Replies<T> {
-    Box::pin(tokio_stream::iter(messages.map(Ok)))
+/// What `listing` has, a page a message, read as fast as the client takes it.
+fn pages<R, M>(listing: Listing<R>, message: impl Fn(Vec<R>) -> M + Send + 'static) -> Replies<M>
+where
+    R: Message + Default + 'static,
+    M: Send + 'static,
+{
+    Box::pin(stream::try_unfold((listing, message), |(mut listing, message)| async move {
+        let (page, listing) = blocking::run(move || (listing.page(PAGE), listing)).await;
+        let page = page.map_err(status)?;
+        Ok((!page.is_empty()).then(|| (message(page), (listing, message))))
+    }))
+}
+
+/// What `listing` has, a record a message.
+fn each<R, M>(listing: Listing<R>, message: fn(R) -> M) -> Replies<M>
+where
+    R: Message + Default + 'static,
+    M: Send + 'static,
+{
+    let single = move |page: Vec<R>| stream::iter(page.into_iter().map(message).map(Ok));
+    Box::pin(pages(listing, single).try_flatten())
 }
 
 /// Serves every service on `listener` until `stop` is ready; open requests end then.
@@ -59,6 +83,7 @@ pub(crate) async fn serve(
         .add_service(images::service(deps))
         .add_service(snapshots::service(deps))
         .add_service(leases::service(deps))
+        .add_service(mounts::service(deps))
         .add_service(tasks::service(deps))
         .add_service(events::service(deps))
         .add_service(diff::service(deps))

@@ -12,7 +12,7 @@ use dhow_proto::containerd::services::snapshots::v1::{
 use tonic::{Request, Response, Status};
 
 use super::convert::paths;
-use super::{PAGE, Replies};
+use super::{Replies, pages};
 use crate::fault::status;
 use crate::namespace::{Namespace, Scope};
 use crate::snapshot;
@@ -109,12 +109,10 @@ impl Snapshots for SnapshotsService {
     ) -> Result<Response<Self::ListStream>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
         let ListSnapshotsRequest { snapshotter, filters } = request.into_inner();
-        let mut records = self.named(&snapshotter)?.list(&namespace, &filters).map_err(status)?.into_iter();
-        let pages = std::iter::from_fn(move || {
-            let info: Vec<_> = records.by_ref().take(PAGE).map(Into::into).collect();
-            (!info.is_empty()).then_some(ListSnapshotsResponse { info })
-        });
-        Ok(Response::new(super::replies(pages)))
+        let listing = self.named(&snapshotter)?.list(&namespace, &filters).map_err(status)?;
+        let message =
+            |page: Vec<_>| ListSnapshotsResponse { info: page.into_iter().map(Into::into).collect() };
+        Ok(Response::new(pages(listing, message)))
     }
 
     async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageResponse>, Status> {

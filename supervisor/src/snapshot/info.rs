@@ -8,7 +8,7 @@ use super::{Kind, Record, Remap, SNAPSHOTS, SnapshotError, Snapshots, StateError
 use crate::blocking;
 use crate::filter::Filter;
 use crate::label;
-use crate::metadata::Durability;
+use crate::metadata::{Durability, Listing};
 use crate::namespace::Namespace;
 
 impl Snapshots {
@@ -77,9 +77,9 @@ impl Snapshots {
         &self,
         namespace: &Namespace,
         filters: &[String],
-    ) -> Result<Vec<Record>, SnapshotError> {
+    ) -> Result<Listing<Record>, SnapshotError> {
         let filter = Filter::parse(filters)?;
-        let view = self.0.metadata.read()?;
-        Ok(SNAPSHOTS.list(&view, &[namespace.as_str(), self.name()], |record| filter.matches(record))?)
+        let keep = move |record: &Record| filter.matches(record);
+        Ok(SNAPSHOTS.listing(self.0.metadata.read()?, &[namespace.as_str(), self.name()], keep))
     }
 }

@@ -221,7 +221,11 @@ async fn labels_change_by_mask_and_filters_find_them() {
     let error =
         snapshots.update(&here.namespace, record, vec!["parent".to_owned()]).await.expect_err("fixed");
     assert_eq!(error.to_string(), "cannot update \"parent\" field on snapshot \"key\"");
-    let found = snapshots.list(&here.namespace, &["labels.a==3,kind==active".to_owned()]).expect("list");
+    let found = snapshots
+        .list(&here.namespace, &["labels.a==3,kind==active".to_owned()])
+        .expect("list")
+        .page(usize::MAX)
+        .expect("page");
     assert_eq!(found.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["key"]);
 }
 

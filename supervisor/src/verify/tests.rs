@@ -59,8 +59,14 @@ async fn what_is_damaged_is_found_and_mended() {
     let left = check(root, &store.read().expect("read")).expect("check");
     let damage: Vec<String> = left.iter().filter(|left| left.is_damage()).map(Finding::to_string).collect();
     assert!(damage.is_empty(), "{damage:?}");
-    let keys: Vec<String> =
-        snapshots.list(&here.namespace, &[]).expect("list").into_iter().map(|record| record.key).collect();
+    let keys: Vec<String> = snapshots
+        .list(&here.namespace, &[])
+        .expect("list")
+        .page(9)
+        .expect("page")
+        .into_iter()
+        .map(|record| record.key)
+        .collect();
     assert_eq!(keys, ["other"], "what stood on the lost one is gone with it");
     let home = "default".parse().expect("a name");
     content.info(&home, &Digest::of(b"unknown")).expect("kept for whoever pulls it again");
