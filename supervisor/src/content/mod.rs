@@ -33,6 +33,7 @@ pub(crate) use digest::{Algorithm, Digest, DigestError, Digester};
 pub(crate) use error::{ContentError, WriteError};
 pub(crate) use record::{BLOBS, Blob, HOLDERS, INGESTS, Ingest, Status};
 pub(crate) use writer::Writer;
+use writer::unique_name;
 
 use crate::blocking;
 use crate::event::Exchange;
@@ -245,7 +246,9 @@ impl Store {
             let view = self.0.metadata.read()?;
             for digest in digests {
                 if HOLDERS.is_empty(&view, &[digest.as_str()])? {
-                    let (from, to) = (self.path(digest), self.0.root.join("trash").join(digest.hex()));
+                    // A name of its own: rename(2) leaves both names of one file, should a writer that was linked to
+                    // this blob publish it again before the last of it is deleted.
+                    let (from, to) = (self.path(digest), self.0.root.join("trash").join(unique_name()?));
                     match std::fs::rename(&from, &to) {
                         Ok(()) => trash.push(to),
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -196,6 +196,21 @@ async fn the_sweep_deletes_what_a_crash_leaves_and_nothing_else() {
     assert!(INGESTS.is_empty(&view, &[]).expect("list"));
 }
 
+#[tokio::test]
+async fn a_blob_that_came_back_while_it_was_deleted_goes_whole() {
+    let world = world();
+    let (here, there) = (scope("here"), scope("there"));
+    let digest = add(&world, &here, b"again").await.expect("add");
+    // Linked to the blob, as a writer in another namespace is; then what was deleted is not quite gone yet.
+    let writer = world.content.writer(&there, "w", Some(digest.clone()), 0).await.expect("writer");
+    let trash = world.folder.path().join("io.containerd.content.v1.content/trash");
+    std::fs::hard_link(world.content.path(&digest), trash.join(digest.hex())).expect("being deleted");
+    world.content.delete(&here, &digest).await.expect("delete");
+    writer.commit(0, Some(&digest), Labels::new()).await.expect("commit");
+    world.content.delete(&there, &digest).await.expect("delete");
+    assert_eq!(files(&world, "blobs/sha256"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_and_deleters_of_one_blob_never_lose_it_between_them() {
     let world = std::sync::Arc::new(world());

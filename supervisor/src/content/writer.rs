@@ -327,7 +327,8 @@ fn finish(
     Ok(true)
 }
 
-fn unique_name() -> Result<String, ContentError> {
+/// A file name that nothing has.
+pub(super) fn unique_name() -> Result<String, ContentError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| PathError::at("read", "/dev/urandom")(io::Error::other(error)))?;
