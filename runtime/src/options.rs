@@ -83,7 +83,9 @@ impl Options {
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let called = std::env::args_os().next().unwrap_or_default();
         let program = Path::new(&called).file_name().unwrap_or(&called).to_string_lossy().into_owned();
-        let command = Self::command().help_template(format!("NAME:\n   {{name}}{HELP}"));
+        // Callers put flags together from several places: the last one counts.
+        let command = Self::command().args_override_self(true);
+        let command = command.help_template(format!("NAME:\n   {{name}}{HELP}"));
         let command = command.mut_subcommands(|verb| {
             let help = format!("NAME:\n   {program} {}{HELP}", verb.get_name());
             verb.help_template(help)

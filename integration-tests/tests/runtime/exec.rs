@@ -73,3 +73,32 @@ fn ps_lists_the_processes_of_the_host() {
         serde_json::from_str(&runtime.call(&["ps", "--format", "json", &id]).ok()).expect("a list of pids");
     assert_eq!(pids.iter().map(ToString::to_string).collect::<Vec<_>>(), [pid]);
 }
+
+#[test]
+fn an_exec_follows_a_container_that_moved_within_its_cgroup() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "moved");
+    let pid = runtime.state(&id)["pid"].to_string();
+    let own = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroups");
+        text.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned)).expect("cgroup2")
+    };
+    let table = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let unified = table.lines().find(|line| line.contains(" - cgroup2 ")).expect("cgroup2 is mounted");
+    let top = std::path::Path::new(unified.split(' ').nth(4).expect("a mount point"));
+    let first = top.join(own().trim_start_matches('/'));
+    // As a container with systemd in it does: into a cgroup below, so that the first may divide its resources.
+    let inner = first.join("inner");
+    std::fs::create_dir(&inner).expect("mkdir");
+    std::fs::write(inner.join("cgroup.procs"), &pid).expect("move");
+    let controllers = std::fs::read_to_string(first.join("cgroup.controllers")).expect("controllers");
+    let Some(one) = controllers.split_whitespace().find(|name| ["hugetlb", "memory"].contains(name)) else {
+        return;
+    };
+    std::fs::write(first.join("cgroup.subtree_control"), format!("+{one}")).expect("enable");
+    let shown = runtime.call(&["exec", &id, "cat", "/proc/self/cgroup"]).ok();
+    assert!(shown.contains(&own()) && own().ends_with("/inner"), "{shown}");
+    runtime.call(&["kill", &id, "KILL"]).ok();
+    runtime.wait_for(&id, "stopped");
+    runtime.call(&["delete", &id]).ok();
+}

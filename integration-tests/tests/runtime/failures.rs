@@ -86,3 +86,24 @@ fn an_id_that_is_a_path_is_refused() {
         assert!(done.stderr.contains("invalid"), "{id}: {}", done.stderr);
     }
 }
+
+#[test]
+fn of_a_repeated_flag_the_last_counts() {
+    let runtime = Runtime::new();
+    let bundle = runtime.bundle("flags", "echo here");
+    let folder = bundle.folder().to_str().expect("UTF-8");
+    let id = runtime.id("flags");
+    let done = runtime.call(&[
+        "--root",
+        "/nowhere",
+        "--root",
+        runtime.host().path("runtime").to_str().expect("UTF-8"),
+        "run",
+        "--bundle",
+        "/nowhere",
+        "--bundle",
+        folder,
+        &id,
+    ]);
+    assert_eq!(done.ok(), "here");
+}

@@ -48,3 +48,19 @@ fn a_failing_create_hook_stops_the_container() {
     assert!(done.stderr.contains("hook #0"), "{}", done.stderr);
     assert_eq!(runtime.call(&["list", "-q"]).ok(), "");
 }
+
+#[test]
+fn a_hook_can_be_interrupted() {
+    let runtime = Runtime::new();
+    let mut bundle = runtime.bundle("mask", "true");
+    let output = runtime.host().path("mask");
+    let script = format!("grep SigBlk /proc/self/status >> {}", output.display());
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    bundle.spec["hooks"] =
+        json!({"createRuntime": hook, "createContainer": hook, "poststart": hook, "poststop": hook});
+    bundle.save();
+    // In the foreground the runtime itself blocks signals, to pass them on.
+    runtime.run(&runtime.id("mask"), &bundle).ok();
+    let masks = std::fs::read_to_string(output).expect("the hooks ran");
+    assert_eq!(masks.lines().collect::<Vec<_>>(), ["SigBlk:\t0000000000000000"; 4]);
+}

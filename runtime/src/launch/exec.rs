@@ -139,7 +139,7 @@ fn birthplaces(execution: &Execution<'_>, join: &Join, init: Pid) -> Vec<OwnedFd
     }
     let own = join.unified().and_then(|cgroup| cgroup.try_clone_to_owned().ok());
     let mut places: Vec<_> = own.into_iter().collect();
-    if manager.is_v2() && execution.cgroups.is_empty() {
+    if execution.cgroups.is_empty() {
         places.extend(manager.of_process(init.as_raw_nonzero().get()));
     }
     places
