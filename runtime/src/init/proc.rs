@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use super::{InitError, Setup, Task};
@@ -46,19 +46,32 @@ impl Proc {
     pub(super) fn label(&self, task: &Task<'_>) -> Result<(), InitError> {
         let profile = &task.process.apparmor_profile;
         if !profile.is_empty() {
-            // The LSM's own file where there is one: the shared one belongs to whichever module is the first.
+            // The module's own file where there is one: the shared one belongs to whichever module is the first.
             let text = format!("exec {profile}");
-            let written = match self.write("self/attr/apparmor/exec", &text) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.write("self/attr/exec", &text),
-                other => other,
+            let (file, written) = match self.write("self/attr/apparmor/exec", &text) {
+                // A profile that is not loaded is "not found" as well, but then the file is there.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && !self.has("self/attr/apparmor/exec") =>
+                {
+                    ("exec", self.write("self/attr/exec", &text))
+                }
+                other => ("apparmor/exec", other),
             };
-            written.map_err(InitError::step("unable to apply apparmor profile"))?;
+            written.map_err(InitError::step(format!(
+                "unable to apply apparmor profile: apparmor failed to apply profile: write /proc/thread-self/attr/{file}"
+            )))?;
         }
         let label = &task.process.selinux_label;
         if !label.is_empty() {
             self.write("self/attr/exec", label).map_err(InitError::step("can't set process label"))?;
         }
         Ok(())
+    }
+
+    fn has(&self, path: &str) -> bool {
+        let exists =
+            |proc: &OwnedFd| rustix::fs::accessat(proc, path, Access::EXISTS, AtFlags::empty()).is_ok();
+        self.0.as_ref().is_some_and(exists)
     }
 
     fn write(&self, path: &str, value: &str) -> io::Result<()> {

@@ -71,8 +71,12 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         // Inherited too: the child of a user who is not root could not be written to.
         limits::set_oom_score(rustix::process::getpid(), score, &mut clamped)?;
     }
+    // Without privileges of one's own only the user namespace gives the right to the others.
+    let joins_user_first = spec.has(NamespaceKind::User) && !rustix::process::geteuid().is_root();
+    let namespaces = if joins_user_first { namespaces.without(NamespaceFlags::USER) } else { namespaces };
     let plan = Plan {
-        pid: spec.has(NamespaceKind::Pid).then(|| pid_namespace(pid)).transpose()?,
+        user: joins_user_first.then(|| namespace_of(pid, "user")).transpose()?,
+        pid: spec.has(NamespaceKind::Pid).then(|| namespace_of(pid, "pid")).transpose()?,
         cgroups: birthplaces(&execution, &join, pid),
         must_join: !execution.rootless_cgroups,
         ..Plan::default()
@@ -157,8 +161,8 @@ fn attach(execution: &Execution<'_>, child: &Child) {
     }
 }
 
-fn pid_namespace(pid: rustix::process::Pid) -> Result<std::os::fd::OwnedFd, LaunchError> {
-    let path = format!("/proc/{}/ns/pid", pid.as_raw_nonzero());
+fn namespace_of(pid: Pid, kind: &str) -> Result<OwnedFd, LaunchError> {
+    let path = format!("/proc/{}/ns/{kind}", pid.as_raw_nonzero());
     rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| dhow_linux::file::PathError::at("open", &path)(error.into()).into())
 }

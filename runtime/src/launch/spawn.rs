@@ -148,14 +148,20 @@ fn help(plan: &mut Plan) -> Result<Side, LaunchError> {
     for (kind, namespace) in plan.before_user.drain(..) {
         clone::join(namespace.as_fd(), kind.flag()).map_err(LaunchError::call("join a namespace"))?;
     }
-    // No way back is needed: the helper ends after this.
-    drop(enter_for_children(plan)?);
+    // Without privileges of one's own the user namespace gives them. No way back is needed: the helper ends after this.
+    let privileged = rustix::process::geteuid().is_root();
+    if privileged {
+        drop(enter_for_children(plan)?);
+    }
     if let Some(user) = plan.user.take() {
         clone::join(user.as_fd(), NamespaceFlags::USER)
             .map_err(LaunchError::call("join the user namespace"))?;
         let (uid, gid) = (Uid::ROOT, Gid::ROOT);
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(LaunchError::call("setresgid"))?;
         rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(LaunchError::call("setresuid"))?;
+    }
+    if !privileged {
+        drop(enter_for_children(plan)?);
     }
     clone_into(plan, plan.namespaces, true)
 }

@@ -29,8 +29,9 @@ impl Rootfs<'_> {
             {
                 let own = self.cgroups.paths().remove("").filter(|_| self.spec.has(NamespaceKind::Cgroup));
                 let source = own.unwrap_or_else(|| PathBuf::from("/sys/fs/cgroup"));
-                let tree = clone_tree(CWD, &source, Depth::One).map_err(MountFailure::call("open_tree"))?;
-                set_attributes(tree.as_fd(), options.own, Depth::One)
+                // All of it: on a v1 host, where the caller has no cgroup of his own, hierarchies are mounted below.
+                let tree = clone_tree(CWD, &source, Depth::Tree).map_err(MountFailure::call("open_tree"))?;
+                set_attributes(tree.as_fd(), options.own, Depth::Tree)
                     .map_err(MountFailure::call("mount_setattr"))?;
                 tree
             }
