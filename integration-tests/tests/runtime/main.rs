@@ -2,6 +2,7 @@
 //!
 //! `RUNTIME=/usr/bin/runc cargo test --test runtime` proves the tests themselves against a peer.
 
+mod apparmor;
 mod attacks;
 mod checkpoint;
 mod exec;
@@ -16,6 +17,7 @@ mod network;
 mod notify;
 mod process;
 mod resources;
+mod rootless;
 mod scheduling;
 mod swaps;
 mod systemd;
