@@ -30,6 +30,18 @@ impl Bundle {
         bundle
     }
 
+    /// The bundle `name` in `host` with a fresh spec, on the root file system that it has if it was made before.
+    #[must_use]
+    pub fn again(host: &Host, name: &str, script: &str) -> Self {
+        let folder = host.folder(format!("bundles/{name}"));
+        if !folder.join("rootfs").exists() {
+            return Self::new(host, name, script);
+        }
+        let bundle = Self { folder, spec: spec(&format!("{}/{name}", host.cgroup()), script) };
+        bundle.save();
+        bundle
+    }
+
     /// The bundle's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -42,6 +42,12 @@ impl Runtime {
         Bundle::new(&self.host, name, script)
     }
 
+    /// The bundle `name` anew, without making its root file system anew.
+    #[must_use]
+    pub fn bundle_again(&self, name: &str, script: &str) -> Bundle {
+        Bundle::again(&self.host, name, script)
+    }
+
     /// The runtime's command line.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -33,7 +33,17 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    const fn name(self) -> &'static str {
+    /// All of them, in their order.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Prestart => "prestart",
             Self::CreateRuntime => "createRuntime",
@@ -44,7 +54,7 @@ impl Moment {
         }
     }
 
-    fn of(self, hooks: &Hooks) -> &[Hook] {
+    pub(crate) fn of(self, hooks: &Hooks) -> &[Hook] {
         let list = match self {
             Self::Prestart => hooks.prestart(),
             Self::CreateRuntime => hooks.create_runtime(),
@@ -102,14 +112,31 @@ pub(crate) fn run(
     environment: Option<&[String]>,
 ) -> Result<(), HookError> {
     let Some(hooks) = hooks else { return Ok(()) };
-    for (index, hook) in moment.of(hooks).iter().enumerate() {
-        run_one(hook, &state.to_json(), environment).map_err(|source| HookError {
-            moment: moment.name(),
-            index,
-            source,
-        })?;
+    (0..moment.of(hooks).len()).try_for_each(|index| run_nth(hooks, moment, index, state, environment))
+}
+
+/// Runs every hook of `moment` in order, and warns of those that fail.
+pub(crate) fn run_all(hooks: Option<&Hooks>, moment: Moment, state: &OciState<'_>) {
+    let Some(hooks) = hooks else { return };
+    for index in 0..moment.of(hooks).len() {
+        if let Err(error) = run_nth(hooks, moment, index, state, None) {
+            crate::log::warn(&crate::error::chain(&error));
+        }
     }
-    Ok(())
+}
+
+fn run_nth(
+    hooks: &Hooks,
+    moment: Moment,
+    index: usize,
+    state: &OciState<'_>,
+    environment: Option<&[String]>,
+) -> Result<(), HookError> {
+    run_one(&moment.of(hooks)[index], &state.to_json(), environment).map_err(|source| HookError {
+        moment: moment.name(),
+        index,
+        source,
+    })
 }
 
 fn run_one(hook: &Hook, state: &[u8], environment: Option<&[String]>) -> Result<(), HookFailure> {

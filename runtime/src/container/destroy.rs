@@ -10,11 +10,11 @@ use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
-use super::{Container, ContainerError, OciState, RESTORED_ROOT, Status};
+use super::{Container, ContainerError, OciState, RESTORED_ROOT, State, Status};
 use crate::cgroup::Manager;
 use crate::hook::{self, Moment};
 use crate::log;
-use crate::spec::NamespaceKind;
+use crate::spec::{NamespaceKind, Spec};
 
 /// How long a killed process may take to end before that is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,9 +63,16 @@ impl Container {
             class.remove()?;
         }
         remove_folder(&self.folder)?;
-        let state = &self.state;
-        let oci = OciState::new(state.id.as_str(), Status::Stopped, 0, &state.bundle, &spec.annotations);
-        hook::run(spec.hooks.as_ref(), Moment::Poststop, &oci, None).map_err(Into::into)
+        self.state.run_poststop(&spec);
+        Ok(())
+    }
+}
+
+impl State {
+    /// Runs the hooks that come after everything. They cannot bring it back: a failure is told, and the next one runs.
+    pub(crate) fn run_poststop(&self, spec: &Spec) {
+        let oci = OciState::new(self.id.as_str(), Status::Stopped, 0, &self.bundle, &spec.annotations);
+        hook::run_all(spec.hooks.as_ref(), Moment::Poststop, &oci);
     }
 }
 

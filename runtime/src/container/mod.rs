@@ -26,7 +26,6 @@ use dhow_linux::process::Stat;
 use rustix::process::Pid;
 
 use crate::cgroup::{CgroupError, Manager, Owner};
-use crate::hook::HookError;
 use crate::spec::Spec;
 
 pub(crate) use id::ContainerId;
@@ -84,9 +83,6 @@ pub(crate) enum ContainerError {
     /// Cgroups.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
-    /// The container is gone, but a poststop hook failed.
-    #[error(transparent)]
-    Hook(#[from] HookError),
 }
 
 /// A container that exists.

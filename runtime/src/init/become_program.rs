@@ -206,9 +206,18 @@ pub(super) fn wait_and_exec(
         let state = OciState::new(start.id, Status::Created, pid, start.bundle, &start.spec.annotations);
         let environment: Vec<String> =
             found.environment.pairs.iter().map(|pair| pair.to_string_lossy().into_owned()).collect();
-        hook::run(start.hooks, Moment::StartContainer, &state, Some(&environment))?;
+        hook::run(start.hooks, Moment::StartContainer, &state, Some(&environment))
+            .inspect_err(|error| tell_start(start.fifo.as_ref(), error))?;
     }
     exec_now(task, found, channel)
+}
+
+/// Tells `start`, which waits for the hooks: the same fifo carries the reason back, in one piece.
+fn tell_start(fifo: Option<&OwnedFd>, error: &hook::HookError) {
+    let Some(fifo) = fifo else { return };
+    let text = crate::error::chain(error);
+    let cut = text.floor_char_boundary(4096);
+    let _ = rustix::io::write(fifo, &text.as_bytes()[..cut]);
 }
 
 fn wait_for_start(fifo: &OwnedFd) -> Result<(), InitError> {

@@ -150,8 +150,13 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let clamped = prepare_child(&child, &spec, undo.class.as_ref())?;
     let mut partner =
         Creator { spec: &spec, state: &mut state, folder: &folder, child: &child, bundle: &bundle, clamped };
-    Dialogue { child: &child, cgroups: &cgroups, listener: spec.linux.seccomp.as_ref() }
-        .hold(&mut partner)?;
+    let held = Dialogue { child: &child, cgroups: &cgroups, listener: spec.linux.seccomp.as_ref() }
+        .hold(&mut partner);
+    if let Err(error) = held {
+        drop(undo);
+        state.run_poststop(&spec);
+        return Err(error);
+    }
     cgroups.settle();
     if let Some(undone) = &mut undo.cgroups {
         undone.settle();

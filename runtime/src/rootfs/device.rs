@@ -61,8 +61,7 @@ impl Rootfs<'_> {
         let mode = Mode::from_raw_mode(device.file_mode.unwrap_or(0o666) & 0o7777);
         match rustix::fs::mknodat(&parent, &name, kind, mode, number) {
             Ok(()) => {}
-            // What the caller mounted there is taken as it is.
-            Err(Errno::EXIST) => return Ok(()),
+            Err(Errno::EXIST) => return is_that_device(device, &parent, &name, (kind, number)),
             Err(Errno::PERM) => return bind_device(device, &parent, &name),
             Err(error) => return Err(RootfsError::path("mknod", &device.path)(error)),
         }
@@ -87,6 +86,22 @@ impl Rootfs<'_> {
         }
         LINKS.iter().try_for_each(|(target, name)| link(target, name))
     }
+}
+
+/// What lies there already must be the device, if the spec asks for it; the default ones may be the caller's own.
+fn is_that_device(
+    device: &Device,
+    parent: &OwnedFd,
+    name: &PathBuf,
+    (kind, number): (FileType, u64),
+) -> Result<(), RootfsError> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(RootfsError::path("stat", &device.path))?;
+    let same = FileType::from_raw_mode(stat.st_mode) == kind && (number == 0 || stat.st_rdev == number);
+    if same || DEFAULT.iter().any(|(default, ..)| device.path == format!("/dev/{default}")) {
+        return Ok(());
+    }
+    Err(RootfsError::path("mknod", &device.path)(Errno::EXIST))
 }
 
 /// Owner and mode, through a handle that was checked to be the node just made.

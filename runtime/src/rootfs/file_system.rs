@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use dhow_linux::mount::{ACCESS_TIME, READ_ONLY, move_onto};
+use dhow_linux::mount::{ACCESS_TIME, NO_ATIME, READ_ONLY, STRICT_ATIME, move_onto};
+use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags};
 
 use super::target::{Missing, OnProc, clean};
@@ -24,6 +25,9 @@ impl Rootfs<'_> {
         } else {
             self.target(&mount.destination, Missing::Folder, OnProc::Refused)?
         };
+        if options.remount {
+            return remount(&target, options);
+        }
         let mut data = options.data.clone();
         if covers {
             // What is covered decides the mode, unless the caller does.
@@ -77,7 +81,11 @@ pub(super) fn make(
     let configure = || -> rustix::io::Result<()> {
         rustix::mount::fsconfig_set_string(context.as_fd(), "source", source)?;
         for flag in super_block {
-            rustix::mount::fsconfig_set_flag(context.as_fd(), *flag)?;
+            match rustix::mount::fsconfig_set_flag(context.as_fd(), *flag) {
+                // mount(2) takes this one for every file system; here only those know it that count versions.
+                Err(Errno::INVAL) if *flag == "iversion" => {}
+                other => other?,
+            }
         }
         // A pseudo file system is shared by all its mounts: being read-only is a matter of the mount. A real one
         // must not even be recovered.
@@ -108,15 +116,37 @@ fn mount_by_path(
     attributes: u64,
     data: &[String],
 ) -> Result<(), MountFailure> {
-    // The low attribute bits are those of mount(2); access time is not.
-    let mut flags = MountFlags::from_bits_retain(u32::try_from(attributes & 0xf).unwrap_or_default());
-    match attributes & ACCESS_TIME {
-        dhow_linux::mount::NO_ATIME => flags |= MountFlags::NOATIME,
-        dhow_linux::mount::STRICT_ATIME => flags |= MountFlags::STRICTATIME,
-        _ => flags |= MountFlags::RELATIME,
-    }
+    let flags = flags(attributes);
     let data = CString::new(data.join(",")).map_err(|error| MountFailure::Call("mount", error.into()))?;
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());
     rustix::mount::mount(source, path, fstype, flags, Some(data.as_c_str()))
         .map_err(MountFailure::call("mount"))
+}
+
+/// Changes a mount and its file system, as an entry with the option `remount` asks for.
+fn remount(target: &OwnedFd, options: &Options) -> Result<(), MountFailure> {
+    let mut flags = flags(options.own.set);
+    for word in &options.super_block {
+        flags |= match *word {
+            "sync" => MountFlags::SYNCHRONOUS,
+            "dirsync" => MountFlags::DIRSYNC,
+            "lazytime" => MountFlags::LAZYTIME,
+            _ => MountFlags::empty(),
+        };
+    }
+    let data = options.data.join(",");
+    let data = CString::new(data).map_err(|error| MountFailure::Call("remount", error.into()))?;
+    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+    rustix::mount::mount_remount(path, flags, data.as_c_str()).map_err(MountFailure::call("remount"))
+}
+
+/// Attributes of a mount as mount(2) has them: the low bits are the same, access time is not.
+fn flags(attributes: u64) -> MountFlags {
+    let flags = MountFlags::from_bits_retain(u32::try_from(attributes & 0xf).unwrap_or_default());
+    flags
+        | match attributes & ACCESS_TIME {
+            NO_ATIME => MountFlags::NOATIME,
+            STRICT_ATIME => MountFlags::STRICTATIME,
+            _ => MountFlags::RELATIME,
+        }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) flagged: bool,
     /// The flags of mount(2) for access times that are set, by their place in [`ACCESS_WORDS`].
     access: u8,
+    /// Change what is mounted there already.
+    pub(crate) remount: bool,
     /// Fill a tmpfs with what it hides.
     pub(crate) copy_up: bool,
     /// Show mapped owners, on one mount or the tree.
@@ -126,6 +128,7 @@ impl Options {
             change(&mut self.own, *set, *bits, word);
             self.add_access(word);
             self.flagged |= word != "defaults" && word != "remount";
+            self.remount |= word == "remount";
             return;
         }
         if let Some(change) = propagation(word) {

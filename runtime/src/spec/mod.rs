@@ -26,6 +26,9 @@ pub(crate) const VERSION: &str = "1.3.0";
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Spec {
+    /// The version of the specification that it follows.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) oci_version: String,
     /// The container's root file system.
     pub(crate) root: Option<Root>,
     /// Mounts, in order.

@@ -1,9 +1,11 @@
 //! What a configuration may not ask for. Pure but for a few looks at the host; the texts are runc's.
 
+mod seccomp;
 mod sysctl;
 
 use std::path::{Path, PathBuf};
 
+use crate::hook::Moment;
 use crate::resctrl::Resctrl;
 use crate::rootfs::{Options, propagation};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -34,18 +36,50 @@ impl Invalid {
 
 /// Checks the whole document; gives the absolute path of the root file system.
 pub(crate) fn validate(spec: &Spec, bundle: &Path, no_pivot: bool) -> Result<PathBuf, Invalid> {
+    version(&spec.oci_version)?;
     process(spec.process.as_ref())?;
+    hooks(spec)?;
+    if spec.annotations.contains_key("") {
+        return Invalid::rule("an annotation has an empty key");
+    }
     let rootfs = rootfs(spec, bundle)?;
     namespaces(spec)?;
     names(spec)?;
     net_devices(spec)?;
     sysctl::check(spec)?;
+    seccomp::check(spec.linux.seccomp.as_ref())?;
     mounts(spec)?;
     root_propagation(spec, no_pivot)?;
     if let Some(process) = &spec.process {
         scheduler(process)?;
     }
     Ok(rootfs)
+}
+
+/// A version is three numbers, and what may follow them; another first number would be another specification.
+fn version(version: &str) -> Result<(), Invalid> {
+    let numbers = version.split(['-', '+']).next().unwrap_or_default();
+    let numbers: Vec<Option<u32>> = numbers.split('.').map(|part| part.parse().ok()).collect();
+    match numbers.as_slice() {
+        [Some(1), Some(_), Some(_)] => Ok(()),
+        _ => Invalid::rule(format!("unsupported ociVersion {version:?}: 1.x.y is understood")),
+    }
+}
+
+fn hooks(spec: &Spec) -> Result<(), Invalid> {
+    let Some(hooks) = &spec.hooks else { return Ok(()) };
+    for moment in Moment::ALL {
+        for (index, hook) in moment.of(hooks).iter().enumerate() {
+            let name = moment.name();
+            if !hook.path().is_absolute() {
+                return Invalid::rule(format!("path of {name} hook #{index} is not absolute"));
+            }
+            if hook.timeout().is_some_and(|seconds| seconds <= 0) {
+                return Invalid::rule(format!("timeout of {name} hook #{index} is not positive"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks a `process` object, also that of an exec.
@@ -59,6 +93,11 @@ pub(crate) fn process(process: Option<&Process>) -> Result<&Process, Invalid> {
     }
     if process.args.is_empty() {
         return Invalid::rule("args must not be empty");
+    }
+    for (place, limit) in process.rlimits.iter().enumerate() {
+        if process.rlimits.iter().take(place).any(|other| other.kind == limit.kind) {
+            return Invalid::rule(format!("rlimit {} is given twice", limit.kind));
+        }
     }
     if !process.selinux_label.is_empty() && !Path::new("/sys/fs/selinux").join("enforce").exists() {
         return Invalid::rule(
@@ -146,6 +185,10 @@ fn names(spec: &Spec) -> Result<(), Invalid> {
     let hides = !spec.linux.masked_paths.is_empty() || !spec.linux.readonly_paths.is_empty();
     if hides && !spec.has(NamespaceKind::Mount) {
         return Invalid::rule("unable to restrict sys entries without a private MNT namespace");
+    }
+    let hidden = spec.linux.masked_paths.iter().chain(&spec.linux.readonly_paths);
+    if let Some(relative) = hidden.clone().find(|path| !path.starts_with('/')) {
+        return Invalid::rule(format!("masked or read-only path {relative:?} is not absolute"));
     }
     if let Some(asked) = &spec.linux.intel_rdt {
         Resctrl::check(Resctrl::find().as_ref(), asked).map_err(|error| Invalid::Rule(error.to_string()))?;
