@@ -105,3 +105,20 @@ fn modules_say_what_they_own_and_stay_readable() {
         }
     }
 }
+
+#[test]
+fn every_proof_of_the_runtime_spec_exists() {
+    let table = std::fs::read_to_string(root().join("docs/runtime-spec.md")).expect("the table");
+    let mut proofs = 0;
+    for (path, name) in table.split('`').filter_map(|word| word.split_once(".rs::")) {
+        let file = if path.contains('/') {
+            root().join(format!("{path}.rs"))
+        } else {
+            root().join(format!("integration-tests/tests/runtime/{path}.rs"))
+        };
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(text.contains(&format!("fn {name}(")), "{path}.rs::{name} proves nothing: it is not there");
+        proofs += 1;
+    }
+    assert!(proofs > 60, "the table lost its proofs: {proofs} are left");
+}
