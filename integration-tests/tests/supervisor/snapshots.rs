@@ -6,7 +6,10 @@ use std::path::Path;
 use dhow_integration_tests::bundle::spec;
 use dhow_integration_tests::busybox;
 use dhow_integration_tests::client::{Client, Stdio, block_on};
+use dhow_integration_tests::process::call;
 use dhow_integration_tests::supervisor::Supervisor;
+use dhow_proto::containerd::services::diff::v1::DiffRequest;
+use dhow_proto::containerd::services::diff::v1::diff_client::DiffClient;
 use dhow_proto::containerd::services::snapshots::v1::snapshots_client::SnapshotsClient;
 use dhow_proto::containerd::services::snapshots::v1::{
     CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
@@ -185,5 +188,23 @@ fn a_user_namespace_sees_its_own_owners() {
         assert_eq!((owner(upper), owner(&upper.join("new"))), ((100_000, 100_000), (100_007, 100_008)));
         let lower = mounts[0].options.iter().find_map(|option| option.strip_prefix("lowerdir="));
         assert_eq!(owner(Path::new(lower.expect("a layer"))), (0, 0), "the layer itself stays as it is");
+
+        let request = ViewSnapshotRequest {
+            snapshotter: OVERLAY.to_owned(),
+            key: "below".to_owned(),
+            parent: "layer".to_owned(),
+            ..ViewSnapshotRequest::default()
+        };
+        let left = snapshots.1.view(snapshots.0.request(request)).await.expect("view").into_inner().mounts;
+        let media_type = "application/vnd.oci.image.layer.v1.tar".to_owned();
+        let request = DiffRequest { left, right: mounts, media_type, ..DiffRequest::default() };
+        let mut differ = DiffClient::new(snapshots.0.channel());
+        let diff = differ.diff(snapshots.0.request(request)).await.expect("diff").into_inner().diff;
+        let digest = diff.expect("a descriptor").digest;
+        let blobs = supervisor.host().path("root/io.containerd.content.v1.content/blobs/sha256");
+        let layer = blobs.join(digest.trim_start_matches("sha256:"));
+        let list = call("tar", &["--numeric-owner", "-tvf", layer.to_str().expect("UTF-8")]).ok();
+        let new = list.lines().find(|line| line.ends_with(" new")).expect("the new file");
+        assert!(new.contains(" 7/8 "), "a layer says who owns it inside: {new}");
     });
 }

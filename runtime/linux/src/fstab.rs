@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount as mount_call};
+use nix::mount::{MntFlags, MsFlags, mount as mount_call, umount2};
 use rustix::fs::CWD;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
@@ -162,7 +162,7 @@ fn propagation(option: &str) -> Option<MsFlags> {
     })
 }
 
-/// Mounts `origin` of type `fstype` with `options` at `target`.
+/// Mounts `origin` of type `fstype` with `options` at `target`; a failure leaves nothing mounted.
 ///
 /// # Errors
 /// What the kernel refuses.
@@ -200,7 +200,9 @@ pub fn mount(fstype: &str, origin: &str, options: &[String], target: &Path) -> R
         None => plain(fstype, source, &options, target).map_err(failed)?,
     }
     if !options.propagation.is_empty() {
-        mount_call(None::<&str>, target, None::<&str>, options.propagation, None::<&str>).map_err(failed)?;
+        mount_call(None::<&str>, target, None::<&str>, options.propagation, None::<&str>)
+            .map_err(undone(target))
+            .map_err(failed)?;
     }
     Ok(())
 }
@@ -214,9 +216,18 @@ fn plain(fstype: &str, source: &Path, options: &Options, target: &Path) -> Resul
     let extra = options.flags - (MsFlags::MS_BIND | MsFlags::MS_REC);
     if options.flags.contains(MsFlags::MS_BIND) && !extra.is_empty() {
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | extra;
-        mount_call(None::<&str>, target, None::<&str>, flags, None::<&str>)?;
+        mount_call(None::<&str>, target, None::<&str>, flags, None::<&str>).map_err(undone(target))?;
     }
     Ok(())
+}
+
+/// Takes the mount at `target` away, of which a later step failed.
+fn undone(target: &Path) -> impl FnOnce(Errno) -> Errno {
+    move |error| {
+        // The first failure is the one to tell.
+        let _ = umount2(target, MntFlags::MNT_DETACH);
+        error
+    }
 }
 
 /// Binds `source` with the owners that `mapping` gives its files.

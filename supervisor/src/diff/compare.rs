@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 
 use super::archive::{Device, Entry, Kind, Timestamp, Writer};
 use super::inherit::modified;
+use super::owner::Owners;
 use super::path::EntryPath;
 use super::tree::{self, Occupant, Tree};
 use super::whiteout::{Marker, OPAQUE};
@@ -61,13 +62,18 @@ pub(crate) enum Right<'a> {
     },
 }
 
-/// Writes what `right` has changed to `output`, as an uncompressed archive, and returns `output`. Times later than
-/// `epoch`, in seconds, are set back to it.
-pub(crate) fn compare<W: Write>(right: Right<'_>, epoch: Option<i64>, output: W) -> Result<W, CompareError> {
+/// Writes what `right` has changed to `output`, as an uncompressed archive, and returns `output`. Files are given the
+/// owners that they have inside, by `owners`; times later than `epoch`, in seconds, are set back to it.
+pub(crate) fn compare<W: Write>(
+    right: Right<'_>,
+    owners: Owners,
+    epoch: Option<i64>,
+    output: W,
+) -> Result<W, CompareError> {
     let open = |path: &Path| {
         Tree::open(path).map_err(|source| CompareError::Tree { path: path.display().to_string(), source })
     };
-    let mut layer = Layer::new(output, epoch);
+    let mut layer = Layer::new(output, owners, epoch);
     let root = EntryPath::default();
     match right {
         Right::Upper(path) => {
@@ -92,7 +98,7 @@ fn upper<W: Write>(
     directory: BorrowedFd<'_>,
     path: &EntryPath,
 ) -> Result<(), CompareError> {
-    for (name, stat) in entries(directory, path)? {
+    for (name, stat) in layer.entries(directory, path)? {
         let child = path.join(&name);
         match tree::occupant(directory, &name).map_err(unreadable(&child))? {
             None => {}
@@ -122,7 +128,7 @@ fn everything<W: Write>(
     directory: BorrowedFd<'_>,
     path: &EntryPath,
 ) -> Result<(), CompareError> {
-    for (name, stat) in entries(directory, path)? {
+    for (name, stat) in layer.entries(directory, path)? {
         let child = path.join(&name);
         layer.file(directory, &child, &name, &stat)?;
         if is_directory(&stat) {
@@ -140,7 +146,7 @@ fn difference<W: Write>(
     right: BorrowedFd<'_>,
     path: &EntryPath,
 ) -> Result<(), CompareError> {
-    let (old, new) = (entries(left, path)?, entries(right, path)?);
+    let (old, new) = (entries(left, path)?, layer.entries(right, path)?);
     for name in old.keys().filter(|name| !new.contains_key(*name)) {
         layer.whiteout(path, name)?;
     }
@@ -248,6 +254,7 @@ fn unreadable(path: &EntryPath) -> impl FnOnce(io::Error) -> CompareError {
 /// The archive under construction.
 struct Layer<W> {
     writer: Writer<W>,
+    owners: Owners,
     epoch: Option<i64>,
     /// First names of files with several, by device and number.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -256,8 +263,19 @@ struct Layer<W> {
 }
 
 impl<W: Write> Layer<W> {
-    fn new(output: W, epoch: Option<i64>) -> Self {
-        Self { writer: Writer::new(output), epoch, links: HashMap::new(), pending: Vec::new() }
+    fn new(output: W, owners: Owners, epoch: Option<i64>) -> Self {
+        Self { writer: Writer::new(output), owners, epoch, links: HashMap::new(), pending: Vec::new() }
+    }
+
+    /// What is in a directory that goes into the archive.
+    fn entries(
+        &self,
+        directory: BorrowedFd<'_>,
+        path: &EntryPath,
+    ) -> Result<BTreeMap<Vec<u8>, Stat>, CompareError> {
+        let mut found = entries(directory, path)?;
+        found.values_mut().for_each(|stat| self.owners.turn_in(stat));
+        Ok(found)
     }
 
     /// Goes down into the directory `path`, which is written now when it `changed`, or else before the first change

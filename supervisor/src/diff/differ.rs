@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use dhow_linux::file::PathError;
+use dhow_linux::fstab::MountError;
 use dhow_proto::containerd::types::Mount;
 use dhow_proto::error::Kind;
 
@@ -12,6 +13,7 @@ use super::compare::{CompareError, Right, compare};
 use super::compression::{Compression, Encoder};
 use super::inherit::inherit;
 use super::mounted::{Directories, Mounted};
+use super::owner::Owners;
 use super::unpack::{Unpacked, unpack};
 use super::whiteout::Target;
 use crate::blocking;
@@ -61,9 +63,12 @@ pub(crate) enum DifferError {
     /// Compressing.
     #[error("compress the diff")]
     Compress(#[source] io::Error),
-    /// Mounting.
+    /// A folder to mount at.
     #[error(transparent)]
     File(#[from] PathError),
+    /// Mounting.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// The mounts cannot be written to.
     #[error("the mounts of the target are read-only")]
     ReadOnly,
@@ -78,7 +83,7 @@ impl Fault for DifferError {
             Self::Content(error) => error.kind(),
             Self::Apply { source, .. } => source.kind(),
             Self::Compare(error) => error.kind(),
-            Self::Compress(_) | Self::File(_) => Kind::Internal,
+            Self::Compress(_) | Self::File(_) | Self::Mount(_) => Kind::Internal,
             Self::ReadOnly => Kind::FailedPrecondition,
             Self::MediaType(_) => Kind::Unimplemented,
         }
@@ -205,16 +210,17 @@ fn write(
     let encoder = Encoder::new(compression, Blob { writer, failure: None }).map_err(DifferError::Compress)?;
     let output = Hashed { output: encoder, digester: Digester::new(Algorithm::Sha256) };
     let output = io::BufWriter::with_capacity(128 << 10, output);
-    let sides = (Directories::of(left), Directories::of(right));
+    let (sides, owners) = ((Directories::of(left), Directories::of(right)), Owners::of(right));
     let compared = match &sides {
         (
             Some(Directories { lower: below, upper: None, .. }),
             Some(Directories { upper: Some(upper), lower, overlay: true }),
-        ) if below == lower => compare(Right::Upper(upper), epoch, output),
+        ) if below == lower => compare(Right::Upper(upper), owners, epoch, output),
         _ => {
             let old = if left.is_empty() { None } else { Some(Mounted::new(left, state)?) };
             let new = Mounted::new(right, state)?;
-            compare(Right::Whole { right: new.path(), left: old.as_ref().map(Mounted::path) }, epoch, output)
+            let sides = Right::Whole { right: new.path(), left: old.as_ref().map(Mounted::path) };
+            compare(sides, owners, epoch, output)
         }
     };
     let output = compared.map_err(DifferError::Compare)?;

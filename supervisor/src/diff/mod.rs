@@ -11,6 +11,7 @@ mod compression;
 mod differ;
 mod inherit;
 mod mounted;
+mod owner;
 mod path;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dhow_linux::file::PathError;
+use dhow_linux::fstab;
 use dhow_proto::containerd::types::Mount;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
+
+use super::differ::DifferError;
 
 /// The directories behind a list of mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,25 +54,13 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     /// Mounts `mounts`, one on the other, at a new folder below `parent`.
-    pub(crate) fn new(mounts: &[Mount], parent: &Path) -> Result<Self, PathError> {
+    pub(crate) fn new(mounts: &[Mount], parent: &Path) -> Result<Self, DifferError> {
         let folder = parent.join(format!("mount-{}", crate::image::unique()));
         std::fs::create_dir_all(&folder).map_err(PathError::at("create", &folder))?;
         let mut mounted = Self { folder, count: 0 };
-        for wanted in mounts {
-            let target = &mounted.folder;
-            let (flags, data) = split_options(&wanted.options);
-            let bind = matches!(wanted.r#type.as_str(), "bind" | "rbind");
-            let flags = if bind { flags | MsFlags::MS_BIND } else { flags };
-            let source = Path::new(&wanted.source);
-            mount(Some(source), target, Some(wanted.r#type.as_str()), flags, Some(data.as_str()))
-                .map_err(|error| PathError::at("mount", source)(error.into()))?;
+        for Mount { r#type, source, options, .. } in mounts {
+            fstab::mount(r#type, source, options, &mounted.folder)?;
             mounted.count += 1;
-            if bind && flags.contains(MsFlags::MS_RDONLY) {
-                // The kernel takes no other flag while it binds.
-                let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-                mount(None::<&str>, target, None::<&str>, again, None::<&str>)
-                    .map_err(|error| PathError::at("make read-only", target)(error.into()))?;
-            }
         }
         Ok(mounted)
     }
@@ -96,27 +87,6 @@ impl Drop for Mounted {
     }
 }
 
-/// Flags of the kernel, and the rest for the file system.
-fn split_options(options: &[String]) -> (MsFlags, String) {
-    let mut flags = MsFlags::empty();
-    let mut data: Vec<&str> = Vec::new();
-    for option in options {
-        match option.as_str() {
-            "ro" => flags |= MsFlags::MS_RDONLY,
-            "rw" | "defaults" => {}
-            "bind" => flags |= MsFlags::MS_BIND,
-            "rbind" => flags |= MsFlags::MS_BIND | MsFlags::MS_REC,
-            "nosuid" => flags |= MsFlags::MS_NOSUID,
-            "nodev" => flags |= MsFlags::MS_NODEV,
-            "noexec" => flags |= MsFlags::MS_NOEXEC,
-            "noatime" => flags |= MsFlags::MS_NOATIME,
-            "relatime" => flags |= MsFlags::MS_RELATIME,
-            other => data.push(other),
-        }
-    }
-    (flags, data.join(","))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,13 +110,5 @@ mod tests {
             Directories::of(&[]).is_some_and(|nothing| nothing.upper.is_none() && nothing.lower.is_empty())
         );
         assert_eq!(Directories::of(&[new("tmpfs", "tmpfs", &[])]), None);
-    }
-
-    #[test]
-    fn flags_are_told_from_data() {
-        let options = ["ro", "rbind", "nosuid", "lowerdir=/a", "index=off"].map(str::to_owned);
-        let (flags, data) = split_options(&options);
-        assert!(flags.contains(MsFlags::MS_RDONLY | MsFlags::MS_REC | MsFlags::MS_NOSUID));
-        assert_eq!(data, "lowerdir=/a,index=off");
     }
 }

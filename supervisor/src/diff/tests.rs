@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::apply::apply;
 use super::archive::{Device, Entry, Kind, Timestamp, Writer};
 use super::compare::{Right, compare};
+use super::owner::Owners;
 use super::*;
 
 fn is_root() -> bool {
@@ -419,10 +420,10 @@ proptest! {
         build(left.path(), &old);
         build(right.path(), &new);
         let sides = Right::Whole { right: right.path(), left: Some(left.path()) };
-        let layer = compare(sides, None, Vec::new()).expect("compare");
+        let layer = compare(sides, Owners::default(), None, Vec::new()).expect("compare");
         apply(layer.as_slice(), left.path(), Target::Merged).expect("apply");
         prop_assert_eq!(listing(left.path()), listing(right.path()));
-        let again = compare(sides, None, Vec::new()).expect("compare");
+        let again = compare(sides, Owners::default(), None, Vec::new()).expect("compare");
         prop_assert_eq!(again.len(), 1024, "no difference is left");
     }
 
@@ -437,7 +438,7 @@ proptest! {
             let name = format!("gone-{}", String::from_utf8(names).expect("letters"));
             let _ = rustix::fs::mknodat(rustix::fs::CWD, upper.path().join(name), rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::empty(), 0);
         }
-        let layer = compare(Right::Upper(upper.path()), None, Vec::new()).expect("compare");
+        let layer = compare(Right::Upper(upper.path()), Owners::default(), None, Vec::new()).expect("compare");
         apply(layer.as_slice(), copy.path(), Target::Overlay).expect("apply");
         prop_assert_eq!(listing(copy.path()), listing(upper.path()));
     }

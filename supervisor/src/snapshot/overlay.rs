@@ -79,6 +79,8 @@ impl Driver for Overlay {
             make(&directory.join("work"), 0o711)?;
         }
         let owner = match (remap, parents.first()) {
+            // A bind mount maps what it shows, and an overlay only what is below.
+            (Some(_), None) if self.maps => (0, 0),
             (Some(remap), _) => remap.root,
             (None, Some(parent)) => {
                 let parent = files(parent);
