@@ -46,10 +46,17 @@ pub struct Stdio {
 /// When it takes more than a minute.
 #[track_caller]
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    block_on_within(Duration::from_secs(60), future)
+}
+
+/// The same with a deadline of its own.
+///
+/// # Panics
+/// When it takes longer.
+#[track_caller]
+pub fn block_on_within<T>(deadline: Duration, future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), future).await.expect("ends in time")
-    })
+    runtime.block_on(async { tokio::time::timeout(deadline, future).await.expect("ends in time") })
 }
 
 impl Client {

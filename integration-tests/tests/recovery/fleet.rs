@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use dhow_integration_tests::bundle;
-use dhow_integration_tests::client::block_on;
+use dhow_integration_tests::client::block_on_within;
 use dhow_integration_tests::life::{Lives, import_busybox};
 use dhow_integration_tests::process::eventually;
 use dhow_integration_tests::stack::processes;
@@ -20,6 +20,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const COUNT: usize = 100;
+/// How many are started side by side.
+const AT_A_TIME: usize = 8;
+/// How long each half of the test may take.
+const DEADLINE: Duration = Duration::from_secs(180);
 /// The others run through it all; these end while the supervisor is away.
 const ENDED: Range<usize> = 60..70;
 /// Run on, while an exec in each of them ends.
@@ -68,28 +72,44 @@ async fn get(lives: &Lives, number: usize, exec_id: &str) -> Option<Process> {
     answer.into_inner().process
 }
 
-/// Starts all of them; their pids, and those of the execs.
+/// Starts all of them, some at a time; their pids, and those of the execs.
 async fn start(lives: &Lives) -> (Vec<u32>, BTreeMap<usize, u32>) {
-    let (mut pids, mut execs) = (Vec::new(), BTreeMap::new());
-    for number in 0..COUNT {
-        let id = name(number);
-        lives.make(&id, &["sh", "-c", &script(33)]).await.expect("make");
-        pids.push(lives.create(&id).await.expect("create"));
-        lives.start(&id).await.expect("start");
-        if EXEC_ENDED.contains(&number) || ALL_ENDED.contains(&number) {
-            let process = bundle::spec("", &script(44))["process"].take();
-            let exec = ExecProcessRequest {
-                container_id: id.clone(),
-                exec_id: "e".to_owned(),
-                spec: Some(any::pack_json(any::PROCESS_URL, process.to_string().into_bytes())),
-                ..ExecProcessRequest::default()
-            };
-            lives.client().tasks().exec(lives.client().request(exec)).await.expect("exec");
-            lives.start_exec(&id, "e").await.expect("start the exec");
-            execs.insert(number, get(lives, number, "e").await.expect("the exec").pid);
-        }
+    let mut starting = tokio::task::JoinSet::new();
+    for first in 0..AT_A_TIME {
+        let lives = lives.clone();
+        starting.spawn(async move {
+            let mut started = Vec::new();
+            for number in (first..COUNT).step_by(AT_A_TIME) {
+                started.push((number, start_one(&lives, number).await));
+            }
+            started
+        });
     }
-    (pids, execs)
+    let mut started: Vec<_> = starting.join_all().await.into_iter().flatten().collect();
+    started.sort_by_key(|(number, _)| *number);
+    let execs = started.iter().filter_map(|&(number, (_, exec))| Some((number, exec?))).collect();
+    (started.into_iter().map(|(_, (pid, _))| pid).collect(), execs)
+}
+
+/// Starts one, and the exec that it may have; their pids.
+async fn start_one(lives: &Lives, number: usize) -> (u32, Option<u32>) {
+    let id = name(number);
+    lives.make(&id, &["sh", "-c", &script(33)]).await.expect("make");
+    let pid = lives.create(&id).await.expect("create");
+    lives.start(&id).await.expect("start");
+    if !EXEC_ENDED.contains(&number) && !ALL_ENDED.contains(&number) {
+        return (pid, None);
+    }
+    let process = bundle::spec("", &script(44))["process"].take();
+    let exec = ExecProcessRequest {
+        container_id: id.clone(),
+        exec_id: "e".to_owned(),
+        spec: Some(any::pack_json(any::PROCESS_URL, process.to_string().into_bytes())),
+        ..ExecProcessRequest::default()
+    };
+    lives.client().tasks().exec(lives.client().request(exec)).await.expect("exec");
+    lives.start_exec(&id, "e").await.expect("start the exec");
+    (pid, Some(get(lives, number, "e").await.expect("the exec").pid))
 }
 
 fn strike(supervisor: &Supervisor, pids: &[u32], execs: &BTreeMap<usize, u32>) {
@@ -137,7 +157,7 @@ fn a_hundred_tasks_are_back_with_their_true_state_and_no_exit_is_lost() {
     let mut supervisor = Supervisor::start();
     import_busybox(supervisor.host(), |arguments| supervisor.ctr(arguments));
     let runtime = "io.containerd.dhow.v2";
-    let (pids, execs) = block_on(async {
+    let (pids, execs) = block_on_within(DEADLINE, async {
         start(&Lives::connect(&supervisor.socket(), supervisor.host(), runtime).await).await
     });
     supervisor.kill();
@@ -145,7 +165,7 @@ fn a_hundred_tasks_are_back_with_their_true_state_and_no_exit_is_lost() {
 
     let begin = Instant::now();
     supervisor.launch();
-    block_on(async {
+    block_on_within(DEADLINE, async {
         let lives = Lives::connect(&supervisor.socket(), supervisor.host(), runtime).await;
         let request = lives.client().request(ListTasksRequest::default());
         let tasks = lives.client().tasks().list(request).await.expect("list").into_inner().tasks;

@@ -8,7 +8,7 @@ use dhow_integration_tests::stack::processes;
 use dhow_integration_tests::supervisor::Supervisor;
 use dhow_proto::containerd::services::events::v1::SubscribeRequest;
 use dhow_proto::containerd::services::events::v1::events_client::EventsClient;
-use dhow_proto::containerd::services::tasks::v1::{DeleteTaskRequest, GetRequest, KillRequest};
+use dhow_proto::containerd::services::tasks::v1::{DeleteTaskRequest, GetRequest, KillRequest, WaitRequest};
 use serde_json::json;
 use tonic::Code;
 
@@ -102,6 +102,35 @@ fn a_create_that_was_given_up_can_be_retried_at_once() {
             std::fs::read_link(format!("/proc/{pid}/cwd"))
                 .is_ok_and(|folder| folder.to_string_lossy().contains(name))
         })
+    });
+}
+
+#[test]
+fn who_waits_is_told_when_the_shim_is_killed_and_the_id_is_free() {
+    let supervisor = Supervisor::start();
+    let rootfs = supervisor.host().path("rootfs");
+    busybox::tree(&rootfs);
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        let spec = spec(&format!("{}/orphan", supervisor.host().cgroup()), "exec sleep 1000");
+        client.create_container("orphan", &spec).await;
+        for _ in 0..2 {
+            client.create_task("orphan", &rootfs, &Stdio::default()).await.expect("create");
+            client.start("orphan").await;
+            let (mut tasks, id) = (client.tasks(), "orphan".to_owned());
+            let wait = client.request(WaitRequest { container_id: id, ..WaitRequest::default() });
+            let waiting = tokio::spawn(async move { tasks.wait(wait).await });
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            let host = supervisor.host().name();
+            let shims = processes("containerd-shim-dhow-v2");
+            let shim = shims.into_iter().find(|(_, command)| command.contains(host)).expect("a shim runs");
+            nix::sys::signal::kill(shim.0, nix::sys::signal::Signal::SIGKILL).expect("kill the shim");
+            match waiting.await.expect("no panic") {
+                Ok(answer) => assert_eq!(answer.into_inner().exit_status, 137),
+                // It came late, when all was cleaned up already.
+                Err(status) => assert_eq!(status.code(), Code::NotFound, "{status}"),
+            }
+        }
     });
 }
 

@@ -29,7 +29,7 @@ impl Manager {
     /// said that its state is unknown: its container may well run.
     pub(crate) async fn list(&self, namespace: &Namespace) -> Vec<(Arc<Task>, StateResponse)> {
         let states = self.tasks(namespace).into_iter().map(|task| async move {
-            match task.state("").await {
+            match task.state_in_list().await {
                 Ok(state) => Some((task, state)),
                 Err(error) if error.kind() == Kind::NotFound => None,
                 Err(error) => {

@@ -118,10 +118,18 @@ impl Task {
     }
 
     /// The state of one of its processes; of a task whose shim is dead, that there is no such task.
-    ///
-    /// A shim that did not answer the last time is not waited for as long again.
     pub(crate) async fn state(&self, exec_id: &str) -> Result<v3::StateResponse, TaskError> {
+        self.state_within(exec_id, STATE).await
+    }
+
+    /// The state of its first process, for a list: a shim that did not answer the last time is not waited for as long
+    /// again.
+    pub(super) async fn state_in_list(&self) -> Result<v3::StateResponse, TaskError> {
         let limit = if self.silent.load(Ordering::Relaxed) { SILENT } else { STATE };
+        self.state_within("", limit).await
+    }
+
+    async fn state_within(&self, exec_id: &str, limit: Duration) -> Result<v3::StateResponse, TaskError> {
         self.ask_state(exec_id, limit).await.map_err(|error| match error {
             CallError::Closed => TaskError::NotFound(self.id.clone()),
             error => TaskError::call(error),
