@@ -36,7 +36,7 @@ const UNIT: &str = include_str!("guest/dhow-job.service");
 const JOB: &str = include_str!("guest/dhow-job");
 
 /// Bytes of the disk; it is sparse, and what the machine writes is thrown away.
-const SIZE: u64 = 2 << 30;
+const SIZE: u64 = 4 << 30;
 
 /// A disk that boots.
 #[derive(Debug)]
