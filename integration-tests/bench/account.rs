@@ -43,7 +43,11 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        // A shim on its way out may still be in it.
+        // The daemon itself, which ends later, and shims on their way out.
+        let inside = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+        for pid in inside.lines() {
+            drop(fs::write(self.folder.with_file_name("cgroup.procs"), pid));
+        }
         for _ in 0..50 {
             if fs::remove_dir(&self.folder).is_ok() {
                 return;
