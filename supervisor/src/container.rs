@@ -63,7 +63,7 @@ pub(crate) const CONTAINERS: Collection<Container> = Collection::new("container"
 /// A failure around container records.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContainerError {
-    #[error("container {id:?} in namespace {namespace:?}")]
+    #[error("container {id:?} in namespace {:?}", .namespace.as_str())]
     NotFound { id: String, namespace: Namespace },
     #[error("container {0:?}")]
     AlreadyExists(String),

@@ -16,7 +16,8 @@ pub(crate) trait Fault: std::error::Error + 'static {
 pub(crate) fn status(error: impl Fault) -> Status {
     let kind = error.kind();
     let mut text = chain(&error);
-    if let Some(words) = words(kind) {
+    // Whoever takes the words off puts them back after a colon, so they must not be there twice.
+    if let Some(words) = words(kind).filter(|words| !text.ends_with(words)) {
         text.push_str(": ");
         text.push_str(words);
     }
@@ -40,4 +41,29 @@ fn words(kind: Kind) -> Option<&'static str> {
         Kind::Unauthenticated => "unauthenticated",
         Kind::Canceled | Kind::DeadlineExceeded | Kind::Unknown | Kind::Internal => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Failure(&'static str, Kind);
+
+    impl Fault for Failure {
+        fn kind(&self) -> Kind {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_message_ends_with_the_words_of_its_kind_once() {
+        let text = |text, kind| status(Failure(text, kind)).message().to_owned();
+        assert_eq!(text("image \"a\"", Kind::NotFound), "image \"a\": not found");
+        assert_eq!(text("task a not found", Kind::NotFound), "task a not found");
+        assert_eq!(text("lease \"a\"", Kind::AlreadyExists), "lease \"a\": already exists");
+        assert_eq!(text("checkpoint", Kind::Unimplemented), "checkpoint: not implemented");
+        assert_eq!(text("open", Kind::Unknown), "open");
+    }
 }

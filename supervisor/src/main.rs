@@ -3,6 +3,7 @@
 //! This file wires; what happens is in the modules: [`supervisor`] opens the parts, [`server`] answers for them.
 
 mod blocking;
+mod checkpoint;
 mod command;
 mod config;
 mod container;
@@ -21,6 +22,7 @@ mod mount;
 mod namespace;
 mod options;
 mod registry;
+mod sandbox;
 mod server;
 mod snapshot;
 mod supervisor;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use config::Format;
 use options::{Level, Options};
 use supervisor::Deps;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,13 +55,14 @@ fn main() -> ExitCode {
     let options = match Options::load() {
         Ok(options) => options,
         Err(error) => {
-            log(Level::Info);
+            log(Level::Info, Format::Text);
             tracing::error!("{}", dhow_proto::error::chain(&error));
             return ExitCode::FAILURE;
         }
     };
-    log(options.log_level);
-    for key in &options.unknown {
+    log(options.log_level, options.log_format);
+    let serving = options.command.is_none();
+    for key in options.unknown.iter().filter(|_| serving) {
         tracing::warn!(key, "the configuration has a key that means nothing here");
     }
     match command::run(&options).unwrap_or_else(|| serve(&options)) {
@@ -71,13 +75,17 @@ fn main() -> ExitCode {
 }
 
 /// Logs to stderr: our own words from `level` on, those of libraries only when someone must act or reads everything.
-fn log(level: Level) {
+fn log(level: Level, format: Format) {
     let libraries = if level == Level::Trace { tracing::Level::TRACE } else { tracing::Level::WARN };
     let ours = tracing::Level::from(level);
     let targets =
         Targets::new().with_default(libraries.min(ours)).with_target(env!("CARGO_CRATE_NAME"), ours);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    let registry = tracing_subscriber::registry();
+    match format {
+        Format::Text => registry.with(lines.with_filter(targets)).init(),
+        Format::Json => registry.with(lines.json().flatten_event(true).with_filter(targets)).init(),
+    }
 }
 
 fn serve(options: &Options) -> anyhow::Result<()> {
@@ -95,15 +103,19 @@ fn serve(options: &Options) -> anyhow::Result<()> {
 async fn supervise(options: &Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    if let Some(score) = options.oom_score {
+        adjust_oom_score(score);
+    }
     let deps = Arc::new(Deps::open(options)?);
+    server::check_plugins(&deps, &options.required_plugins, &options.disabled_plugins)?;
     deps.sweep().await;
     // Shims deliver from the moment that we listen; subscribers who come a little later hear it too.
     let recovery = deps.tasks.recovery();
-    let events = server::listen(deps.tasks.ttrpc_address())?;
+    let events = server::listen(deps.tasks.ttrpc_address(), options.owners.ttrpc)?;
     let tasks = deps.tasks.clone();
     tokio::spawn(ttrpc::serve(events, move |envelope| tasks.forward(envelope)));
-    recovery.run().await;
-    let listener = server::listen(&options.address)?;
+    tokio::join!(deps.controller.recover(), recovery.run());
+    let listener = server::listen(&options.address, options.owners.grpc)?;
     tokio::spawn(back_up(deps.clone()));
     tracing::info!(address = %options.address.display(), root = %deps.root.display(), "serving");
     let (stop, stopping) = tokio::sync::watch::channel(false);
@@ -128,6 +140,14 @@ async fn supervise(options: &Options) -> anyhow::Result<()> {
     deps.back_up().await;
     deps.metadata.close().await;
     Ok(())
+}
+
+/// Makes the kernel spare us, or not, when memory runs out.
+fn adjust_oom_score(score: i16) {
+    let path = "/proc/self/oom_score_adj";
+    if let Err(error) = std::fs::write(path, score.to_string()) {
+        tracing::warn!(score, %error, "cannot set the OOM score that the configuration asks for");
+    }
 }
 
 /// Copies the metadata aside now and then, for `repair`.

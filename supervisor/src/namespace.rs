@@ -21,6 +21,7 @@ use crate::image::IMAGES;
 use crate::label::{self, LabelError, Labels};
 use crate::lease::{LEASED, LEASES};
 use crate::metadata::{self, Collection, Durability, StoreError, Transaction, View};
+use crate::sandbox::SANDBOXES;
 use crate::snapshot::SNAPSHOTS;
 
 /// A valid name of a namespace.
@@ -236,6 +237,9 @@ fn remains(view: &impl View, namespace: &str) -> Result<Vec<String>, StoreError>
     }
     if !CONTAINERS.is_empty(view, &[namespace])? {
         remains.push("containers".to_owned());
+    }
+    if !SANDBOXES.is_empty(view, &[namespace])? {
+        remains.push("sandboxes".to_owned());
     }
     SNAPSHOTS.each(view, &[namespace], |names, _| {
         let text = format!("snapshots on {:?} snapshotter", names.first().map_or("", String::as_str));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, Document, Format, Socket};
 
 /// Content, snapshots, images, containers and tasks behind containerd's API.
 #[derive(Debug, Parser)]
@@ -31,6 +31,11 @@ struct Flags {
     command: Option<Command>,
 }
 
+/// Where everything is when nothing is said.
+const ROOT: &str = "/var/lib/dhow/supervisor";
+const STATE: &str = "/run/dhow/supervisor";
+const ADDRESS: &str = "/run/dhow/supervisor.sock";
+
 /// What the command line and the configuration file say together.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -40,15 +45,56 @@ pub(crate) struct Options {
     pub(crate) state: PathBuf,
     /// Socket to serve gRPC on.
     pub(crate) address: PathBuf,
+    /// Socket to take events of shims on.
+    pub(crate) ttrpc_address: PathBuf,
+    /// Who may connect to the two, beside root.
+    pub(crate) owners: Owners,
+    /// The file that was read.
+    pub(crate) config: Option<PathBuf>,
     /// Least level to log.
     pub(crate) log_level: Level,
+    /// How lines of the log look.
+    pub(crate) log_format: Format,
+    /// How likely the kernel is to kill us when memory runs out.
+    pub(crate) oom_score: Option<i16>,
+    /// Without these plugins we must not start.
+    pub(crate) required_plugins: Vec<String>,
+    /// These plugins should be off.
+    pub(crate) disabled_plugins: Vec<String>,
+    /// Where clients install shims and runtimes.
+    pub(crate) opt: Option<PathBuf>,
     /// What to do instead of serving.
     pub(crate) command: Option<Command>,
     /// Keys of the configuration file that mean nothing here.
     pub(crate) unknown: Vec<String>,
 }
 
+/// The owners of our sockets, where they are not our own user and group.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Owners {
+    pub(crate) grpc: Owner,
+    pub(crate) ttrpc: Owner,
+}
+
+/// A user and a group.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Owner {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+}
+
+impl From<&Socket> for Owner {
+    fn from(socket: &Socket) -> Self {
+        Self { uid: socket.uid, gid: socket.gid }
+    }
+}
+
 impl Options {
+    /// What holds when nothing is said, as a configuration file.
+    pub(crate) fn defaults() -> Document {
+        Document::defaults(ROOT.as_ref(), STATE.as_ref(), ADDRESS.as_ref())
+    }
+
     /// Reads the command line, and the file that it names. Ends the process on `--help` and on wrong flags.
     pub(crate) fn load() -> Result<Self, ConfigError> {
         Self::resolve(Flags::parse())
@@ -59,10 +105,29 @@ impl Options {
         let path = |flag: Option<PathBuf>, file: Option<PathBuf>, default: &str| {
             flag.or(file).unwrap_or_else(|| default.into())
         };
+        let owners = Owners {
+            grpc: Owner::from(&file.grpc),
+            // As in containerd, it follows the other where nothing is said of it.
+            ttrpc: Owner { uid: file.ttrpc.uid.or(file.grpc.uid), gid: file.ttrpc.gid.or(file.grpc.gid) },
+        };
+        let address = path(flags.address, file.grpc.address, ADDRESS);
+        let ttrpc_address = file.ttrpc.address.unwrap_or_else(|| {
+            let mut beside = address.as_os_str().to_owned();
+            beside.push(".ttrpc");
+            beside.into()
+        });
         Ok(Self {
-            root: path(flags.root, file.root, "/var/lib/dhow/supervisor"),
-            state: path(flags.state, file.state, "/run/dhow/supervisor"),
-            address: path(flags.address, file.address, "/run/dhow/supervisor.sock"),
+            root: path(flags.root, file.root, ROOT),
+            state: path(flags.state, file.state, STATE),
+            address,
+            ttrpc_address,
+            owners,
+            config: flags.config,
+            log_format: file.log_format,
+            oom_score: file.oom_score,
+            required_plugins: file.required_plugins,
+            disabled_plugins: file.disabled_plugins,
+            opt: file.opt,
             log_level: flags.log_level.or(file.log_level).unwrap_or(Level::Info),
             command: flags.command,
             unknown: file.unknown,
@@ -80,6 +145,20 @@ pub(crate) enum Command {
     /// Ask the supervisor at --address about garbage collection
     #[command(subcommand)]
     Gc(Gc),
+    /// Show configurations as files
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Which configuration to show.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// What holds when nothing is said
+    Default,
+    /// What holds with --config and what that imports
+    Dump,
+    /// The file of --config in the newest version
+    Migrate,
 }
 
 /// Questions about garbage collection.
@@ -134,6 +213,7 @@ mod tests {
         let options = Options::resolve(flags).expect("no file");
         assert_eq!(options.root, PathBuf::from("/r"));
         assert_eq!(options.address, PathBuf::from("/a.sock"));
+        assert_eq!(options.ttrpc_address, PathBuf::from("/a.sock.ttrpc"));
         assert_eq!(options.log_level, Level::Debug);
         let error = Flags::try_parse_from(["dhow-supervisor", "--wrong"]).expect_err("unknown");
         assert!(error.to_string().contains("--wrong"), "{error}");
@@ -143,11 +223,11 @@ mod tests {
     fn flags_win_over_the_file() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("config.toml");
-        std::fs::write(&path, "root = '/file'\nstate = '/state'\noom_score = 1").expect("write");
+        std::fs::write(&path, "root = '/file'\nstate = '/state'\ntemp = '/t'").expect("write");
         let path = path.to_str().expect("UTF-8");
         let flags = Flags::try_parse_from(["dhow-supervisor", "--config", path, "--root", "/flag"]);
         let options = Options::resolve(flags.expect("flags")).expect("file");
         assert_eq!((options.root, options.state), ("/flag".into(), "/state".into()));
-        assert_eq!(options.unknown, ["oom_score"]);
+        assert_eq!(options.unknown, ["temp"]);
     }
 }

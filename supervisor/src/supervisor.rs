@@ -7,6 +7,7 @@ use anyhow::Context;
 use dhow_linux::file::Lock;
 use dhow_proto::error::chain;
 
+use crate::checkpoint::Checkpoints;
 use crate::diff::Differ;
 use crate::event::Exchange;
 use crate::gc::{Collector, Trigger};
@@ -14,7 +15,7 @@ use crate::image::Transport;
 use crate::options::Options;
 use crate::snapshot::Snapshotters;
 use crate::transfer::Transfers;
-use crate::{container, content, image, lease, metadata, mount, namespace, task};
+use crate::{container, content, image, lease, metadata, mount, namespace, sandbox, task};
 
 /// The metadata store, below the root.
 pub(crate) const METADATA: &str = "metadata.redb";
@@ -41,8 +42,12 @@ pub(crate) struct Deps {
     pub(crate) containers: container::Store,
     pub(crate) leases: lease::Store,
     pub(crate) mounts: mount::Manager,
+    pub(crate) sandboxes: sandbox::Store,
+    /// Runs sandboxes.
+    pub(crate) controller: sandbox::Controller,
     pub(crate) tasks: task::Manager,
     pub(crate) differ: Differ,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) transfers: Transfers,
     /// Keeps a second supervisor off our directories.
     _lock: Lock,
@@ -72,10 +77,23 @@ impl Deps {
         let images = image::Store::new(metadata.clone(), events.clone(), collector.clone());
         let leases = lease::Store::new(metadata.clone(), collector.clone());
         let transport = Transport::new(content.clone(), images.clone(), leases.clone(), snapshotters.clone());
+        let differ = Differ::new(content.clone(), &state);
+        let launcher = task::Launcher {
+            address,
+            ttrpc_address: std::path::absolute(&options.ttrpc_address).context("resolve the address")?,
+            installed: options.opt.clone().unwrap_or_else(|| root.join("opt")),
+        };
+        let tasks = task::Manager::new(&state, launcher, events.clone());
+        for folder in ["bin", "lib"] {
+            directory(&tasks.launcher().installed.join(folder))?;
+        }
         Ok(Self {
-            tasks: task::Manager::new(&state, &address, events.clone()),
+            sandboxes: sandbox::Store::new(metadata.clone()),
+            controller: sandbox::Controller::new(&state, tasks.launcher().clone(), events.clone()),
+            tasks,
             gc,
-            differ: Differ::new(content.clone(), &state),
+            checkpoints: Checkpoints::new(&state, content.clone(), differ.clone()),
+            differ,
             transfers: Transfers::new(transport),
             namespaces: namespace::Store::new(metadata.clone(), events.clone()),
             images,
@@ -112,6 +130,7 @@ impl Deps {
         if let Err(error) = self.mounts.recover().await {
             tracing::warn!(error = %chain(&error), "cannot clear mounts");
         }
+        self.checkpoints.sweep();
         self.collector.pull();
     }
 }

@@ -7,6 +7,7 @@ mod diff;
 mod leases;
 mod mounts;
 mod repair;
+mod sandbox;
 mod snapshots;
 mod tasks;
 mod transfer;

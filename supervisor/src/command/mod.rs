@@ -1,5 +1,6 @@
 //! What the binary does instead of serving: one command a file.
 
+mod config;
 mod gc;
 mod repair;
 mod verify;
@@ -12,6 +13,7 @@ pub(crate) fn run(options: &Options) -> Option<anyhow::Result<()>> {
         Command::Verify => verify::run(options),
         Command::Repair => repair::run(options),
         Command::Gc(question) => gc::run(&options.address, question),
+        Command::Config(command) => config::run(options, *command),
     })
 }
 

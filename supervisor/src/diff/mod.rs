@@ -24,7 +24,7 @@ pub(crate) use archive::{
     ArchiveError, Entry, Kind as EntryKind, Reader, Timestamp, Writer as ArchiveWriter,
 };
 pub(crate) use compression::{Compression, Encoder, decode};
-pub(crate) use differ::{Differ, DifferenceOptions};
+pub(crate) use differ::{Differ, DifferError, DifferenceOptions};
 pub(crate) use inherit::inherit;
 pub(crate) use path::EntryPath;
 pub(crate) use unpack::{Unpacked, unpack};

@@ -286,7 +286,7 @@ impl Layer {
 /// The repository of `registry`.
 pub(super) fn origin(registry: &Registry) -> Origin {
     let reference = registry.reference();
-    Origin { host: reference.domain().to_owned(), repository: reference.path().to_owned() }
+    Origin { host: reference.host().to_owned(), repository: reference.path().to_owned() }
 }
 
 /// Whether the bytes themselves were wrong, so that keeping them is of no use.

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::manifest::{Descriptor, Index, MANIFEST_LIMIT, Manifest, Role};
 use super::platform::Platform;
-use super::progress::Progress;
+use super::progress::{Part, Progress};
 use super::transport::{Transport, TransportError};
 use crate::content::{ContentError, Digest};
 use crate::namespace::Scope;
@@ -21,38 +21,41 @@ struct Document {
     descriptor: Descriptor,
     digest: Digest,
     bytes: Vec<u8>,
-    parents: Vec<String>,
+    part: Part,
 }
+
+/// Begins to tell about a part, below its parents.
+type Tell<'a> = dyn Fn(&Descriptor, Vec<String>) -> Part + Send + Sync + 'a;
 
 /// What is to be sent.
 #[derive(Default)]
 struct Plan {
-    blobs: Vec<(Descriptor, Vec<String>)>,
+    blobs: Vec<(Descriptor, Part)>,
     /// The deepest first.
     documents: Vec<Document>,
     seen: BTreeSet<String>,
 }
 
 impl Transport {
-    /// Sends `target` to where `registry` was opened for; of an index, the images for `platforms`, or all.
+    /// Sends `target` to where `registry` was opened for; of an index, the images for `platforms`, or all. It is told of
+    /// under the name of the `image`, and under the `name` that it gets there.
     pub(crate) async fn push(
         &self,
         scope: &Scope,
         registry: &Registry,
         target: &Descriptor,
         platforms: &[Platform],
-        name: &str,
+        (image, name): (&str, &str),
         progress: &Progress,
     ) -> Result<(), TransportError> {
         progress.event(format!("Pushing to OCI Registry ({name})"));
-        progress.image("pushing content", name, target);
+        progress.image("pushing content", image, target);
         let mut plan = Plan::default();
-        self.plan(scope, target, vec![name.to_owned()], platforms, &mut plan, DEPTH).await?;
-        let blobs =
-            plan.blobs.iter().map(|(blob, parents)| self.send(scope, registry, blob, parents, progress));
+        let tell = |descriptor: &Descriptor, parents| progress.part(descriptor, parents);
+        self.plan(scope, (target, vec![image.to_owned()]), (platforms, &tell), &mut plan, DEPTH).await?;
+        let blobs = plan.blobs.iter().map(|(blob, part)| self.send(scope, registry, blob, part));
         try_join_all(blobs).await?;
         for document in &plan.documents {
-            let part = progress.part(&document.descriptor, document.parents.clone());
             let last = document.digest.as_str() == target.digest;
             let reference = registry.reference();
             let by_tag = last && reference.digest().is_none();
@@ -60,9 +63,9 @@ impl Transport {
             let media_type = &document.descriptor.media_type;
             let sent = registry.push_manifest(object, &document.digest, media_type, &document.bytes).await;
             let sent = sent.map_err(|source| failed(&document.descriptor, source))?;
-            if sent { part.complete() } else { part.exists() }
+            if sent { document.part.complete() } else { document.part.exists() }
         }
-        progress.image("pushed content", name, target);
+        progress.image("pushed content", image, target);
         progress.event(format!("Completed push to OCI Registry ({name})"));
         Ok(())
     }
@@ -70,9 +73,8 @@ impl Transport {
     async fn plan(
         &self,
         scope: &Scope,
-        descriptor: &Descriptor,
-        parents: Vec<String>,
-        platforms: &[Platform],
+        (descriptor, parents): (&Descriptor, Vec<String>),
+        (platforms, tell): (&[Platform], &Tell<'_>),
         plan: &mut Plan,
         depth: usize,
     ) -> Result<(), TransportError> {
@@ -80,6 +82,8 @@ impl Transport {
             return Ok(());
         }
         let digest = descriptor.digest(&descriptor.digest)?;
+        // What is above is told of first: clients draw a tree.
+        let part = tell(descriptor, parents);
         let below = vec![descriptor.reference_key()];
         match descriptor.role() {
             Role::Index if depth > 0 => {
@@ -91,21 +95,23 @@ impl Transport {
                             .is_none_or(|is| platforms.iter().any(|platform| platform.rank(is).is_some()))
                 };
                 for child in Index::parse(&descriptor.digest, &bytes)?.manifests.iter().filter(wanted) {
-                    Box::pin(self.plan(scope, child, below.clone(), platforms, plan, depth - 1)).await?;
+                    let child = (child, below.clone());
+                    Box::pin(self.plan(scope, child, (platforms, tell), plan, depth - 1)).await?;
                 }
-                plan.documents.push(Document { descriptor: descriptor.clone(), digest, bytes, parents });
+                plan.documents.push(Document { descriptor: descriptor.clone(), digest, bytes, part });
             }
             Role::Manifest => {
                 let bytes = self.content.read(&scope.namespace, &digest, MANIFEST_LIMIT).await?;
                 let manifest = Manifest::parse(&descriptor.digest, &bytes)?;
                 for blob in std::iter::once(manifest.config).chain(manifest.layers) {
                     if plan.seen.insert(blob.digest.clone()) {
-                        plan.blobs.push((blob, below.clone()));
+                        let part = tell(&blob, below.clone());
+                        plan.blobs.push((blob, part));
                     }
                 }
-                plan.documents.push(Document { descriptor: descriptor.clone(), digest, bytes, parents });
+                plan.documents.push(Document { descriptor: descriptor.clone(), digest, bytes, part });
             }
-            _ => plan.blobs.push((descriptor.clone(), parents)),
+            _ => plan.blobs.push((descriptor.clone(), part)),
         }
         Ok(())
     }
@@ -115,15 +121,13 @@ impl Transport {
         scope: &Scope,
         registry: &Registry,
         blob: &Descriptor,
-        parents: &[String],
-        progress: &Progress,
+        part: &Part,
     ) -> Result<(), TransportError> {
-        let part = progress.part(blob, parents.to_vec());
         let _place = self.layers.acquire().await;
         let digest = blob.digest(&blob.digest)?;
         let known = self.content.info(&scope.namespace, &digest)?;
         let reference = registry.reference();
-        let sources = self.sources(scope, &digest, reference.domain());
+        let sources = self.sources(scope, &digest, reference.host());
         let telling = part.clone();
         let source = Source {
             path: self.content.path(&digest),

@@ -9,6 +9,7 @@
 //! meta/                            Meta            schema version, identity, last sequence
 //! namespace/NS                     namespace::Record
 //! container/NS/ID                  container::Container
+//! sandbox/NS/ID                    sandbox::Sandbox
 //! image/NS/NAME                    image::Image
 //! content/NS/DIGEST                content::Blob   what NS can see of the blobs on disk
 //! ingest/NS/REF                    content::Ingest a write that has begun

@@ -45,6 +45,14 @@ impl Reference {
         &self.domain
     }
 
+    /// The registry without its port: how labels name where a blob comes from.
+    pub(crate) fn host(&self) -> &str {
+        match self.domain.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => &self.domain,
+        }
+    }
+
     /// The repository on it.
     pub(crate) fn path(&self) -> &str {
         &self.path

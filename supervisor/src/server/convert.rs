@@ -6,7 +6,7 @@ use dhow_proto::containerd::services::images::v1 as images;
 use dhow_proto::containerd::services::leases::v1 as leases;
 use dhow_proto::containerd::services::namespaces::v1 as namespaces;
 use dhow_proto::containerd::services::snapshots::v1 as snapshots;
-use dhow_proto::containerd::types::ActivationInfo;
+use dhow_proto::containerd::types::{self, ActivationInfo};
 use prost_types::FieldMask;
 
 use crate::container::Container;
@@ -15,6 +15,7 @@ use crate::image::Image;
 use crate::lease::{Lease, Resource};
 use crate::mount::Activation;
 use crate::namespace::to_map;
+use crate::sandbox::Sandbox;
 use crate::{namespace, snapshot};
 
 /// The paths of a field mask; none when there is no mask.
@@ -69,6 +70,39 @@ impl From<Container> for containers::Container {
             updated_at: record.updated_at,
             extensions: record.extensions.into_iter().collect(),
             sandbox: record.sandbox,
+        }
+    }
+}
+
+impl From<types::Sandbox> for Sandbox {
+    fn from(message: types::Sandbox) -> Self {
+        let runtime = message.runtime.unwrap_or_default();
+        Self {
+            id: message.sandbox_id,
+            labels: message.labels.into_iter().collect(),
+            runtime: runtime.name,
+            runtime_options: runtime.options,
+            spec: message.spec,
+            created_at: message.created_at,
+            updated_at: message.updated_at,
+            extensions: message.extensions.into_iter().collect(),
+            sandboxer: message.sandboxer,
+        }
+    }
+}
+
+impl From<Sandbox> for types::Sandbox {
+    fn from(record: Sandbox) -> Self {
+        let (name, options) = (record.runtime, record.runtime_options);
+        Self {
+            sandbox_id: record.id,
+            runtime: Some(types::sandbox::Runtime { name, options }),
+            spec: record.spec,
+            labels: to_map(&record.labels),
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            extensions: record.extensions.into_iter().collect(),
+            sandboxer: record.sandboxer,
         }
     }
 }

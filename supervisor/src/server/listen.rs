@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use dhow_linux::file::PathError;
 use tokio::net::UnixListener;
 
+use crate::options::Owner;
+
 /// Why we cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
@@ -18,8 +20,8 @@ pub(crate) enum ListenError {
     Path(#[from] PathError),
 }
 
-/// Listens on `path`; a socket that nobody answers at is replaced.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener, ListenError> {
+/// Listens on `path`, for root and `owner`; a socket that nobody answers at is replaced.
+pub(crate) fn listen(path: &Path, owner: Owner) -> Result<UnixListener, ListenError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(PathError::at("create", folder))?;
     }
@@ -37,6 +39,7 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, ListenError> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     let listener = listener.map_err(PathError::at("listen on", path))?;
+    std::os::unix::fs::chown(path, owner.uid, owner.gid).map_err(PathError::at("chown", path))?;
     let permissions = std::fs::Permissions::from_mode(0o660);
     std::fs::set_permissions(path, permissions).map_err(PathError::at("chmod", path))?;
     Ok(listener)

@@ -12,6 +12,8 @@ mod leases;
 mod listen;
 mod mounts;
 mod namespaces;
+mod plugins;
+mod sandbox;
 mod snapshots;
 mod streaming;
 mod tasks;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 
 use futures_util::{TryStreamExt, stream};
 pub(crate) use listen::listen;
+pub(crate) use plugins::check as check_plugins;
 use prost::Message;
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
@@ -86,6 +89,8 @@ pub(crate) async fn serve(
         .add_service(mounts::service(deps))
         .add_service(tasks::service(deps))
         .add_service(events::service(deps))
+        .add_service(sandbox::store(deps))
+        .add_service(sandbox::controller(deps))
         .add_service(diff::service(deps))
         .add_service(streaming::service(deps))
         .add_service(transfer::service(deps))

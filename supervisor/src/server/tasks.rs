@@ -14,15 +14,16 @@ use dhow_proto::containerd::services::tasks::v1::{
 };
 use dhow_proto::containerd::task::v3;
 use dhow_proto::containerd::v1::types::Process;
+use dhow_proto::error::Kind;
 use prost_types::Any;
 use tonic::{Request, Response, Status};
 
-use crate::fault::status;
+use crate::fault::{Fault, status};
 use crate::filter::Filter;
 use crate::identifier;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, Scope};
 use crate::supervisor::Deps;
-use crate::task::{NewTask, Task, TaskError};
+use crate::task::{Endpoint, NewTask, Task, TaskError};
 
 #[derive(Debug)]
 pub(crate) struct TasksService(Arc<Deps>);
@@ -41,6 +42,32 @@ impl TasksService {
             Err(error) => status(error),
         })
     }
+
+    /// The sandbox that a new task joins, and the shim of it: the one at the address that the client was told, or the
+    /// one that we run. A shim that cannot take more groups containers by itself, or not at all.
+    fn sandbox(
+        &self,
+        namespace: &Namespace,
+        id: &str,
+        (address, version): (&str, u32),
+    ) -> Result<Option<(String, Endpoint)>, Status> {
+        if id.is_empty() {
+            return Ok(None);
+        }
+        match self.0.sandboxes.get(namespace, id) {
+            Ok(_) => {}
+            Err(error) if error.kind() == Kind::NotFound => {
+                tracing::warn!(sandbox = id, "a container names a sandbox that is not recorded");
+                return Ok(None);
+            }
+            Err(error) => return Err(status(error)),
+        }
+        let endpoint = match address {
+            "" => self.0.controller.endpoint(namespace, id).map_err(status)?,
+            url => Endpoint::from_url(url, version).map_err(|error| status(TaskError::Start(error)))?,
+        };
+        Ok(endpoint.takes_more().then(|| (id.to_owned(), endpoint)))
+    }
 }
 
 #[tonic::async_trait]
@@ -52,12 +79,19 @@ impl Tasks for TasksService {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
         let request = request.into_inner();
         let container = self.0.containers.get(&namespace, &request.container_id).map_err(status)?;
-        if request.checkpoint.is_some() {
-            let text =
-                "restore from a checkpoint in the content store; give CriuImagePath in the options instead";
-            return Err(status(TaskError::Unsupported(text.to_owned())));
-        }
         let given = request.options.filter(|options| !options.value.is_empty());
+        let options = runc_options(given.as_ref());
+        let api = match request.task_api_address.as_str() {
+            "" => (options.task_api_address.as_str(), options.task_api_version),
+            address => (address, request.task_api_version),
+        };
+        let sandbox = self.sandbox(&namespace, &container.sandbox, api)?;
+        let unpacked = match &request.checkpoint {
+            Some(checkpoint) if options.criu_image_path.is_empty() => {
+                Some(self.0.checkpoints.unpack(&namespace, checkpoint).await.map_err(status)?)
+            }
+            _ => None,
+        };
         let runtime = Some(request.runtime_path).filter(|path| !path.is_empty()).unwrap_or(container.runtime);
         let new = NewTask {
             id: request.container_id.clone(),
@@ -68,7 +102,9 @@ impl Tasks for TasksService {
             stderr: request.stderr,
             terminal: request.terminal,
             runtime,
-            checkpoint: checkpoint_folder(given.as_ref()),
+            checkpoint: options.criu_image_path,
+            unpacked,
+            sandbox,
             options: given.or(container.runtime_options),
         };
         let pid = self.0.tasks.create(&namespace, new).await.map_err(status)?;
@@ -191,16 +227,23 @@ impl Tasks for TasksService {
         request: Request<CheckpointTaskRequest>,
     ) -> Result<Response<CheckpointTaskResponse>, Status> {
         let task = self.task(&request, |request| &request.container_id)?;
+        let scope = Scope::require(request.metadata()).map_err(status)?;
         let CheckpointTaskRequest { container_id: id, options, .. } = request.into_inner();
         let given = options.as_ref().and_then(any::unpack::<CheckpointOptions>).and_then(Result::ok);
         let path = given.map(|options| options.image_path).unwrap_or_default();
-        if path.is_empty() {
-            let text = "checkpoint into the content store; give ImagePath in the options instead";
-            return Err(status(TaskError::Unsupported(text.to_owned())));
+        if !path.is_empty() {
+            let request = v3::CheckpointTaskRequest { id, path, options };
+            let () = task.call("Checkpoint", &request).await.map_err(status)?;
+            return Ok(Response::new(CheckpointTaskResponse { descriptors: Vec::new() }));
         }
+        let container = self.0.containers.get(&scope.namespace, &id).map_err(status)?;
+        let folder = self.0.checkpoints.folder().map_err(|error| status(TaskError::Bundle(error)))?;
+        let path = folder.path().to_string_lossy().into_owned();
         let request = v3::CheckpointTaskRequest { id, path, options };
         let () = task.call("Checkpoint", &request).await.map_err(status)?;
-        Ok(Response::new(CheckpointTaskResponse { descriptors: Vec::new() }))
+        let spec = container.spec.unwrap_or_default();
+        let descriptors = self.0.checkpoints.keep(&scope, &folder, &spec).await.map_err(status)?;
+        Ok(Response::new(CheckpointTaskResponse { descriptors }))
     }
 
     async fn update(&self, request: Request<UpdateTaskRequest>) -> Result<Response<()>, Status> {
@@ -223,10 +266,9 @@ impl Tasks for TasksService {
     }
 }
 
-/// The folder that options for runc's shim name to restore from.
-fn checkpoint_folder(options: Option<&Any>) -> String {
-    let options = options.and_then(any::unpack::<Options>).and_then(Result::ok);
-    options.map(|options| options.criu_image_path).unwrap_or_default()
+/// The options of runc's shim; those of other shims say nothing to us.
+fn runc_options(options: Option<&Any>) -> Options {
+    options.and_then(any::unpack::<Options>).and_then(Result::ok).unwrap_or_default()
 }
 
 fn process(id: String, state: v3::StateResponse) -> Process {

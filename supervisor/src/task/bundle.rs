@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 /// A bundle on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bundle(PathBuf);
+pub(crate) struct Bundle(PathBuf);
 
 /// What of a spec decides who may enter the bundle.
 #[derive(Deserialize)]
@@ -36,12 +36,12 @@ struct Mapping {
 
 impl Bundle {
     /// The bundle at `path`, which may not exist.
-    pub(super) fn at(path: PathBuf) -> Self {
+    pub(crate) fn at(path: PathBuf) -> Self {
         Self(path)
     }
 
     /// Makes the bundle of a new task with its spec, as JSON. What a crash may have left there goes first.
-    pub(super) fn create(path: PathBuf, spec: &[u8]) -> Result<Self, PathError> {
+    pub(crate) fn create(path: PathBuf, spec: &[u8]) -> Result<Self, PathError> {
         let bundle = Self(path);
         bundle.remove()?;
         let made = bundle.fill(spec);
@@ -67,16 +67,16 @@ impl Bundle {
         replace(&self.0.join("config.json"), spec, 0o666, Durability::Process)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// Removes the bundle. Its rootfs is unmounted, and is never entered: what is in it belongs to a snapshot.
-    pub(super) fn remove(&self) -> Result<(), PathError> {
+    pub(crate) fn remove(&self) -> Result<(), PathError> {
         let rootfs = self.0.join("rootfs");
         unmount(&rootfs)?;
         match std::fs::remove_dir(&rootfs) {

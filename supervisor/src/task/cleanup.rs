@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::bundle::Bundle;
 use super::exit::Exit;
+use super::launch::has_joined;
 use super::manager::{Key, Manager, Slot};
 use super::runtime_name;
 use super::shim::{Ended, STATE, Task};
@@ -104,7 +105,9 @@ impl Manager {
         let bundle = self.bundle(key);
         match self.reach(key).await {
             Ok(task) => {
-                kill_shim(&task).await;
+                if !has_joined(&bundle) {
+                    kill_shim(&task).await;
+                }
                 drop(self.clean_up_after_dead(key, &bundle, &task.binary).await);
             }
             Err(_) => self.remove_bundle(&bundle).await,
@@ -113,7 +116,7 @@ impl Manager {
 
     /// Ends a shim that has no container any more; one that serves others, of the same pod, stays.
     pub(super) async fn dismiss(&self, task: &Task) {
-        if self.is_shared(task) {
+        if has_joined(&task.bundle) || self.is_shared(task) {
             return;
         }
         let request = ShutdownRequest { id: task.id.clone(), now: false };
@@ -140,10 +143,10 @@ impl Manager {
 }
 
 /// The shim that a bundle was made for; our own when that was not noted.
-pub(super) fn binary_of(bundle: &Bundle) -> Option<PathBuf> {
+pub(crate) fn binary_of(bundle: &Bundle) -> Option<PathBuf> {
     let noted = read_limited(&bundle.file("shim-binary-path"), 4 << 10).ok();
     let noted = noted.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|path| !path.is_empty());
-    noted.map(PathBuf::from).or_else(|| runtime_name::resolve("io.containerd.dhow.v2").ok())
+    noted.map(PathBuf::from).or_else(runtime_name::own)
 }
 
 /// Kills a shim. It is asked for its pid only when the socket does not tell: it may be past answering.

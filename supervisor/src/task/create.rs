@@ -10,15 +10,19 @@ use tokio::sync::oneshot;
 
 use super::bundle::Bundle;
 use super::error::TaskError;
+use super::launch::Endpoint;
 use super::log::ShimLog;
 use super::manager::{Key, Manager, Slot};
-use super::runtime_name;
 use super::shim::Task;
+use crate::checkpoint;
 use crate::identifier;
 use crate::namespace::Namespace;
 
 /// How long a create that its client has given up may still run before its shim is killed.
 const ABANDONED: Duration = Duration::from_secs(2);
+
+/// The folder of a bundle with the checkpoint that its task is restored from.
+const CHECKPOINT: &str = "checkpoint";
 
 /// What a task is made from.
 #[derive(Debug, Default)]
@@ -36,6 +40,10 @@ pub(crate) struct NewTask {
     pub(crate) options: Option<Any>,
     /// A folder to restore from.
     pub(crate) checkpoint: String,
+    /// The same when it must live as long as the task.
+    pub(crate) unpacked: Option<checkpoint::Folder>,
+    /// The sandbox whose shim the task joins.
+    pub(crate) sandbox: Option<(String, Endpoint)>,
 }
 
 impl Manager {
@@ -98,12 +106,21 @@ impl Manager {
 
     /// Does the work; leaves nothing when it fails.
     async fn bring_up(&self, key: &Key, new: &NewTask) -> Result<(Arc<Task>, u32), TaskError> {
-        let binary = runtime_name::resolve(&new.runtime)?;
+        let binary = self.launcher().resolve(&new.runtime)?;
         let bundle = Bundle::create(self.bundle(key).path().to_owned(), &new.spec)?;
         let names = (key.0.as_str(), key.1.as_str());
         let connected = async {
             let log = ShimLog::open(&bundle.file("log"), &key.1)?;
-            let endpoint = self.launcher().start(&binary, names, &bundle, new.options.as_ref()).await?;
+            if let Some(unpacked) = &new.unpacked {
+                unpacked.move_to(&bundle.file(CHECKPOINT))?;
+            }
+            let endpoint = match &new.sandbox {
+                Some((sandbox, endpoint)) => {
+                    endpoint.join(&bundle, &binary, sandbox)?;
+                    endpoint.clone()
+                }
+                None => self.launcher().start(&binary, names, &bundle, new.options.as_ref()).await?,
+            };
             let task = Task::connect(key.clone(), bundle.clone(), binary.clone(), &endpoint, log).await?;
             Ok::<_, TaskError>(Arc::new(task))
         };
@@ -125,6 +142,10 @@ impl Manager {
 }
 
 fn request(new: &NewTask, bundle: &Bundle) -> CreateTaskRequest {
+    let checkpoint = match &new.unpacked {
+        Some(_) => bundle.file(CHECKPOINT).to_string_lossy().into_owned(),
+        None => new.checkpoint.clone(),
+    };
     CreateTaskRequest {
         id: new.id.clone(),
         bundle: bundle.path().to_string_lossy().into_owned(),
@@ -133,7 +154,7 @@ fn request(new: &NewTask, bundle: &Bundle) -> CreateTaskRequest {
         stdin: new.stdin.clone(),
         stdout: new.stdout.clone(),
         stderr: new.stderr.clone(),
-        checkpoint: new.checkpoint.clone(),
+        checkpoint,
         parent_checkpoint: String::new(),
         options: new.options.clone(),
     }

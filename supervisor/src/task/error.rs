@@ -18,8 +18,6 @@ pub(crate) enum TaskError {
     NotFound(String),
     #[error("invalid id")]
     Id(#[source] IdentifierError),
-    #[error("{0}")]
-    Unsupported(String),
     #[error("use bundle of task")]
     Bundle(#[from] PathError),
     #[error("failed to start shim")]
@@ -34,13 +32,15 @@ pub(crate) enum TaskError {
 /// Why a shim could not be started or reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
-    #[error("no runtime name")]
+    #[error("failed to resolve runtime path: no runtime name")]
     NoName,
     #[error(
-        "invalid runtime name {0}, correct runtime name should be either format like `io.containerd.runc.v2` or a full path to the binary"
+        "failed to resolve runtime path: invalid runtime name {0}, correct runtime name should be either format like `io.containerd.runc.v2` or a full path to the binary"
     )]
     Name(String),
-    #[error("runtime {name:?} binary not installed {binary:?}")]
+    #[error(
+        "failed to resolve runtime path: runtime {name:?} binary not installed {binary:?}: file does not exist"
+    )]
     NotInstalled { name: String, binary: String },
     #[error("run {binary} {action}")]
     Run { binary: PathBuf, action: &'static str, source: std::io::Error },
@@ -80,7 +80,6 @@ impl Fault for TaskError {
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::NotFound(_) => Kind::NotFound,
             Self::Id(_) => Kind::InvalidArgument,
-            Self::Unsupported(_) => Kind::Unimplemented,
             Self::Bundle(_) => Kind::Unknown,
             Self::Start(LaunchError::Protocol(_) | LaunchError::Version(_)) => Kind::Unimplemented,
             Self::Start(_) => Kind::Unknown,
@@ -91,7 +90,7 @@ impl Fault for TaskError {
 }
 
 /// The shim's text without the words for its kind: [`crate::fault::status`] puts them at the end again.
-fn message(call: &CallError) -> String {
+pub(crate) fn message(call: &CallError) -> String {
     let CallError::Remote(error) = call else { return dhow_proto::error::chain(call) };
     let words = match error.kind {
         Kind::NotFound => ": not found",

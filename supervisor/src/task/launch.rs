@@ -1,5 +1,6 @@
 //! Running a shim's binary: `start` and `delete`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use dhow_linux::file::{Durability, PathError, read_limited, replace};
 use dhow_linux::trace;
 use dhow_proto::containerd::runtime::bootstrap::v1::BootstrapResult;
 use dhow_proto::containerd::task::v3::DeleteResponse;
+use dhow_proto::containerd::types::RuntimeInfo;
 use prost::Message;
 use prost_types::Any;
 use serde::{Deserialize, Serialize};
@@ -16,29 +18,40 @@ use tokio::process::Command;
 
 use super::bundle::Bundle;
 use super::error::LaunchError;
+use super::runtime_name;
 
 /// How long `start` and `delete` may take.
 const START: Duration = Duration::from_secs(30);
 const DELETE: Duration = Duration::from_secs(30);
 
+/// The file of a bundle that names the sandbox whose shim the task lives in.
+const SANDBOX: &str = "sandbox";
+
+/// Whether the task of a bundle lives in the shim of a sandbox, which ends with the sandbox and not with the task.
+pub(super) fn has_joined(bundle: &Bundle) -> bool {
+    bundle.file(SANDBOX).exists()
+}
+
 /// Who we are, for the shims that we start.
 #[derive(Debug, Clone)]
-pub(super) struct Launcher {
-    pub(super) address: PathBuf,
-    pub(super) ttrpc_address: PathBuf,
+pub(crate) struct Launcher {
+    pub(crate) address: PathBuf,
+    pub(crate) ttrpc_address: PathBuf,
+    /// Where clients install further shims and runtimes, in `bin`.
+    pub(crate) installed: PathBuf,
 }
 
 /// How to reach a running shim; `bootstrap.json` of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Endpoint {
-    pub(super) version: i32,
+pub(crate) struct Endpoint {
+    pub(crate) version: i32,
     pub(super) address: String,
     pub(super) protocol: String,
 }
 
 impl Launcher {
     /// Starts the shim of a bundle, with its runtime's options on stdin.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         &self,
         binary: &Path,
         (namespace, id): (&str, &str),
@@ -57,8 +70,21 @@ impl Launcher {
         Ok(endpoint)
     }
 
+    /// Asks a shim's binary what it and its runtime can do, with these options of the runtime.
+    pub(crate) async fn info(
+        &self,
+        binary: &Path,
+        options: Option<&Any>,
+    ) -> Result<RuntimeInfo, LaunchError> {
+        let mut command = Command::new(binary);
+        command.arg("-info").env("PATH", self.search_path());
+        let input = options.map(Message::encode_to_vec).unwrap_or_default();
+        let output = run(command, binary, "-info", &input, START).await?;
+        RuntimeInfo::decode(output.stdout.as_slice()).map_err(undecodable(binary, "-info"))
+    }
+
     /// Cleans up after the dead shim of a bundle; how its container ended.
-    pub(super) async fn delete(
+    pub(crate) async fn delete(
         &self,
         binary: &Path,
         (namespace, id): (&str, &str),
@@ -67,12 +93,22 @@ impl Launcher {
         let mut command = self.command(binary, namespace, id, bundle);
         command.arg("-bundle").arg(bundle.path()).arg("delete");
         let output = run(command, binary, "delete", &[], DELETE).await?;
-        let failed = |error: prost::DecodeError| LaunchError::Failed {
-            binary: binary.to_owned(),
-            action: "delete",
-            output: error.to_string(),
-        };
-        DeleteResponse::decode(output.stdout.as_slice()).map_err(failed)
+        DeleteResponse::decode(output.stdout.as_slice()).map_err(undecodable(binary, "delete"))
+    }
+
+    /// The shim that a runtime name means.
+    pub(crate) fn resolve(&self, runtime: &str) -> Result<PathBuf, LaunchError> {
+        runtime_name::resolve(runtime, &self.search_path())
+    }
+
+    /// Where executables are looked for: first where clients install them.
+    fn search_path(&self) -> OsString {
+        let mut path = self.installed.join("bin").into_os_string();
+        if let Some(rest) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        path
     }
 
     fn command(&self, binary: &Path, namespace: &str, id: &str, bundle: &Bundle) -> Command {
@@ -87,12 +123,18 @@ impl Launcher {
             .env("GRPC_ADDRESS", &self.address)
             .env("NAMESPACE", namespace)
             .env("MAX_SHIM_VERSION", "3")
+            .env("PATH", self.search_path())
             // Shims in Go start a thread for each processor otherwise.
             .env("GOMAXPROCS", "2")
             .current_dir(bundle.path())
             .process_group(0);
         command
     }
+}
+
+/// An adapter for `map_err` on what a shim has printed.
+fn undecodable(binary: &Path, action: &'static str) -> impl FnOnce(prost::DecodeError) -> LaunchError {
+    move |error| LaunchError::Failed { binary: binary.to_owned(), action, output: error.to_string() }
 }
 
 async fn run(
@@ -137,29 +179,63 @@ impl Endpoint {
                 BootstrapResult::decode(printed).map_err(|_| LaunchError::Address(text.to_owned()))?;
             Self { version: result.version, address: result.address, protocol: result.protocol }
         };
-        if !(2..=3).contains(&endpoint.version) {
-            return Err(LaunchError::Version(endpoint.version));
+        endpoint.supported()
+    }
+
+    fn supported(self) -> Result<Self, LaunchError> {
+        if !(2..=3).contains(&self.version) {
+            return Err(LaunchError::Version(self.version));
         }
-        if !endpoint.protocol.eq_ignore_ascii_case("ttrpc") {
-            return Err(LaunchError::Protocol(endpoint.protocol));
+        if !self.protocol.eq_ignore_ascii_case("ttrpc") {
+            return Err(LaunchError::Protocol(self.protocol));
         }
-        Ok(endpoint)
+        Ok(self)
+    }
+
+    /// The endpoint at an address as containerd tells it, [`Endpoint::url`].
+    pub(crate) fn from_url(url: &str, version: u32) -> Result<Self, LaunchError> {
+        let (protocol, address) = url.split_once('+').ok_or_else(|| LaunchError::Address(url.to_owned()))?;
+        let version = i32::try_from(version).unwrap_or(i32::MAX);
+        Self { version, address: address.to_owned(), protocol: protocol.to_owned() }.supported()
+    }
+
+    /// Whether the shim can serve a whole sandbox: then a container that joins needs no `start` of its own.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.version >= 3
+    }
+
+    /// Notes in a bundle that its task lives in the shim of a sandbox, at this endpoint.
+    pub(super) fn join(&self, bundle: &Bundle, binary: &Path, sandbox: &str) -> Result<(), PathError> {
+        let note = |name: &str, text: &[u8]| replace(&bundle.file(name), text, 0o600, Durability::Process);
+        note("shim-binary-path", binary.as_os_str().as_encoded_bytes())?;
+        note(SANDBOX, sandbox.as_bytes())?;
+        self.save(bundle)
+    }
+
+    /// The Task service that the shim speaks.
+    pub(crate) fn task_service(&self) -> &'static str {
+        if self.version == 2 { "containerd.task.v2.Task" } else { "containerd.task.v3.Task" }
+    }
+
+    /// The address with its protocol, as containerd tells it: `ttrpc+unix:///run/...`.
+    pub(crate) fn url(&self) -> String {
+        format!("{}+{}", self.protocol, self.address)
     }
 
     /// Where the shim listens.
-    pub(super) fn path(&self) -> Result<PathBuf, LaunchError> {
+    pub(crate) fn path(&self) -> Result<PathBuf, LaunchError> {
         let path = self.address.strip_prefix("unix://").map(PathBuf::from);
         path.filter(|path| path.is_absolute()).ok_or_else(|| LaunchError::Address(self.address.clone()))
     }
 
-    fn save(&self, bundle: &Bundle) -> Result<(), PathError> {
+    pub(super) fn save(&self, bundle: &Bundle) -> Result<(), PathError> {
         let path = bundle.file("bootstrap.json");
         let json = serde_json::to_vec(self).map_err(|error| PathError::at("encode", &path)(error.into()))?;
         replace(&path, &json, 0o644, Durability::Process)
     }
 
     /// The endpoint of a bundle's shim, if one was ever started there.
-    pub(super) fn load(bundle: &Bundle) -> Result<Self, LaunchError> {
+    pub(crate) fn load(bundle: &Bundle) -> Result<Self, LaunchError> {
         match read_limited(&bundle.file("bootstrap.json"), 64 << 10) {
             Ok(json) => Self::parse(&json),
             // A crash came between the start of the shim and our note of it.
@@ -196,5 +272,9 @@ mod tests {
             Err(LaunchError::Version(4))
         ));
         assert_eq!(expected(2).path().expect("path"), Path::new("/s/a"));
+        assert_eq!(Endpoint::from_url(&expected(3).url(), 3).expect("URL"), expected(3));
+        for wrong in ["unix:///s/a", "grpc+unix:///s/a"] {
+            assert!(Endpoint::from_url(wrong, 3).is_err(), "{wrong}");
+        }
     }
 }

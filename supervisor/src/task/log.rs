@@ -14,11 +14,11 @@ const LINE_LIMIT: usize = 4 << 10;
 
 /// Reads a shim's log until dropped.
 #[derive(Debug)]
-pub(super) struct ShimLog(JoinHandle<()>);
+pub(crate) struct ShimLog(JoinHandle<()>);
 
 impl ShimLog {
     /// Opens the FIFO at `path`, making it if need be, for the shim of task `id`.
-    pub(super) fn open(path: &Path, id: &str) -> Result<Self, PathError> {
+    pub(crate) fn open(path: &Path, id: &str) -> Result<Self, PathError> {
         match nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o700)) {
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(error) => return Err(PathError::at("make fifo", path)(error.into())),

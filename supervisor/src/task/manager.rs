@@ -45,13 +45,11 @@ pub(super) enum Slot {
 }
 
 impl Manager {
-    /// A manager of the bundles below `state`, for shims that reach us at `address`.
-    pub(crate) fn new(state: &Path, address: &Path, events: Exchange) -> Self {
-        let mut ttrpc_address = address.as_os_str().to_owned();
-        ttrpc_address.push(".ttrpc");
+    /// A manager of the bundles below `state`, with shims that `launcher` starts.
+    pub(crate) fn new(state: &Path, launcher: Launcher, events: Exchange) -> Self {
         Self(Arc::new(Inner {
             folder: state.join(PLUGIN),
-            launcher: Launcher { address: address.to_owned(), ttrpc_address: ttrpc_address.into() },
+            launcher,
             events,
             slots: Mutex::default(),
             told: Mutex::default(),
@@ -104,7 +102,8 @@ impl Manager {
         &self.0.folder
     }
 
-    pub(super) fn launcher(&self) -> &Launcher {
+    /// Starts shims.
+    pub(crate) fn launcher(&self) -> &Launcher {
         &self.0.launcher
     }
 

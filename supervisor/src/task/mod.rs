@@ -27,7 +27,12 @@ mod shim;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bundle::Bundle;
+pub(crate) use cleanup::binary_of;
 pub(crate) use create::NewTask;
-pub(crate) use error::TaskError;
+pub(crate) use error::{LaunchError, TaskError, message};
+pub(crate) use launch::{Endpoint, Launcher};
+pub(crate) use log::ShimLog;
 pub(crate) use manager::Manager;
+pub(crate) use recover::folders;
 pub(crate) use shim::Task;

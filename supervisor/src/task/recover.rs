@@ -140,7 +140,7 @@ impl Manager {
 }
 
 /// The names in a folder of folders; hidden ones are being removed.
-fn folders(path: &Path) -> Vec<String> {
+pub(crate) fn folders(path: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let names = folders.filter_map(|entry| entry.file_name().into_string().ok());

@@ -1,5 +1,6 @@
 //! Which shim binary a runtime name means.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::error::LaunchError;
@@ -8,8 +9,8 @@ use super::error::LaunchError;
 const OWN: &str = "containerd-shim-dhow-v2";
 
 /// Finds the shim of `runtime`: a path is taken as it is; `io.containerd.X.vN` is `containerd-shim-X-vN` beside this
-/// binary or in PATH. Where runc's own shim is missing, ours takes its place.
-pub(super) fn resolve(runtime: &str) -> Result<PathBuf, LaunchError> {
+/// binary or in `path`. Where runc's own shim is missing, ours takes its place.
+pub(super) fn resolve(runtime: &str, path: &OsStr) -> Result<PathBuf, LaunchError> {
     if runtime.is_empty() {
         return Err(LaunchError::NoName);
     }
@@ -19,8 +20,8 @@ pub(super) fn resolve(runtime: &str) -> Result<PathBuf, LaunchError> {
         return if Path::new(runtime).is_file() { Ok(runtime.into()) } else { Err(not_installed(runtime)) };
     }
     let binary = binary_name(runtime).ok_or_else(|| LaunchError::Name(runtime.to_owned()))?;
-    find(&binary)
-        .or_else(|| (binary == "containerd-shim-runc-v2").then(|| find(OWN)).flatten())
+    find(&binary, path)
+        .or_else(|| (binary == "containerd-shim-runc-v2").then(own).flatten())
         .ok_or_else(|| not_installed(&binary))
 }
 
@@ -31,10 +32,14 @@ fn binary_name(runtime: &str) -> Option<String> {
     (safe(version) && safe(name)).then(|| format!("containerd-shim-{name}-{version}"))
 }
 
-fn find(binary: &str) -> Option<PathBuf> {
+/// Our own shim, if it is installed.
+pub(super) fn own() -> Option<PathBuf> {
+    find(OWN, &std::env::var_os("PATH").unwrap_or_default())
+}
+
+fn find(binary: &str, path: &OsStr) -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().map(|own| own.with_file_name(binary));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path: Vec<PathBuf> = std::env::split_paths(&path).map(|folder| folder.join(binary)).collect();
+    let in_path: Vec<PathBuf> = std::env::split_paths(path).map(|folder| folder.join(binary)).collect();
     beside.into_iter().chain(in_path).find(|candidate| candidate.is_file())
 }
 
@@ -49,7 +54,10 @@ mod tests {
         for bad in ["runc", ".", "a.", "io.a/x.v2"] {
             assert_eq!(binary_name(bad), None, "{bad}");
         }
+        let resolve = |runtime: &str| resolve(runtime, OsStr::new("/missing"));
         assert!(matches!(resolve(""), Err(LaunchError::NoName)));
         assert!(matches!(resolve("/missing/shim"), Err(LaunchError::NotInstalled { .. })));
+        let missing = resolve("io.containerd.missing.v2").expect_err("not installed").to_string();
+        assert!(missing.contains("binary not installed \"containerd-shim-missing-v2\""), "{missing}");
     }
 }

@@ -68,8 +68,7 @@ impl Task {
             Ok(client) => client,
             Err(source) => return Err(LaunchError::Connect { address, source }),
         };
-        let service =
-            if endpoint.version == 2 { "containerd.task.v2.Task" } else { "containerd.task.v3.Task" };
+        let service = endpoint.task_service();
         Ok(Self {
             namespace,
             id,

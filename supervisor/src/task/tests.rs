@@ -9,7 +9,15 @@ use crate::fault::Fault;
 use crate::namespace::Namespace;
 
 fn manager(state: &std::path::Path) -> (Manager, Namespace) {
-    let manager = Manager::new(state, std::path::Path::new("/run/none.sock"), Exchange::default());
+    let manager = Manager::new(
+        state,
+        Launcher {
+            address: "/run/none.sock".into(),
+            ttrpc_address: "/run/none.sock.ttrpc".into(),
+            installed: state.join("opt"),
+        },
+        Exchange::default(),
+    );
     (manager, "default".parse().expect("a name"))
 }
 

@@ -51,6 +51,9 @@ pub(crate) enum EndError {
     /// Its registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// What goes over the wire is not shown to clients: credentials go over it.
+    #[error("http_debug and logs_stream: requests to a registry are not copied to clients")]
+    Debug,
     /// A header that is none.
     #[error("header {0:?}")]
     Header(String),
@@ -59,7 +62,7 @@ pub(crate) enum EndError {
 impl Fault for EndError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Type(_) => Kind::Unimplemented,
+            Self::Type(_) | Self::Debug => Kind::Unimplemented,
             Self::Decode { .. } | Self::Header(_) => Kind::InvalidArgument,
             Self::Stream(error) => error.kind(),
             Self::Registry(error) => error.kind(),
@@ -87,8 +90,11 @@ impl End {
 
     fn registry(registry: OciRegistry, streams: &Streams, namespace: &Namespace) -> Result<Self, EndError> {
         let OciRegistry { reference, resolver } = registry;
-        let RegistryResolver { auth_stream, headers, host_dir, default_scheme, .. } =
+        let RegistryResolver { auth_stream, headers, host_dir, default_scheme, http_debug, logs_stream } =
             resolver.unwrap_or_default();
+        if http_debug != 0 || !logs_stream.is_empty() {
+            return Err(EndError::Debug);
+        }
         let stream = match auth_stream.as_str() {
             "" => None,
             id => Some(streams.find(namespace, id)?),

@@ -169,7 +169,7 @@ impl Transfers {
     ) -> Result<(), TransferError> {
         let target = self.target(scope, &store.name)?;
         let platforms = selection(store).platforms;
-        Ok(self.transport.push(scope, registry, &target, &platforms, name, progress).await?)
+        Ok(self.transport.push(scope, registry, &target, &platforms, (&store.name, name), progress).await?)
     }
 
     async fn import(
