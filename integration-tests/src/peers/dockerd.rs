@@ -42,7 +42,18 @@ impl Dockerd {
     #[must_use]
     #[track_caller]
     pub fn start(options: &[&str]) -> Self {
-        Self::launch(|_| Command::new("dockerd"), None, &[NO_NETWORK, options].concat())
+        Self::start_release(None, options)
+    }
+
+    /// Starts Debian's, or the one in `release`, with these further options.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn start_release(release: Option<&Path>, options: &[&str]) -> Self {
+        let program = release.map_or_else(|| "dockerd".into(), |folder| folder.join("usr/sbin/dockerd"));
+        Self::launch(|_| Command::new(program), release, &[NO_NETWORK, options].concat())
     }
 
     /// Starts one with its own bridge, in a network namespace that ends with it.

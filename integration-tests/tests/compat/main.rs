@@ -2,6 +2,7 @@
 
 mod containerd;
 mod ctr;
+mod ctr_commands;
 mod docker_cli;
 mod docker_runtime;
 mod dockerd;
