@@ -40,6 +40,7 @@ pub struct Shims {
 #[derive(Debug)]
 pub struct Shim {
     address: PathBuf,
+    runtime_root: String,
 }
 
 impl Shims {
@@ -123,16 +124,17 @@ impl Shims {
         self.start_with(id, bundle, &Options::default())
     }
 
-    /// Starts a shim with runtime options.
+    /// Starts a shim with runtime options; the runtime keeps its state on this host unless they say where.
     ///
     /// # Panics
     /// When it says no address.
     #[must_use]
     #[track_caller]
     pub fn start_with(&self, id: &str, bundle: &Bundle, options: &Options) -> Shim {
-        let input = any::pack(options).encode_to_vec();
+        let runtime_root = self.host.path("runtime").display().to_string();
+        let input = any::pack(&rooted(options, &runtime_root)).encode_to_vec();
         let address = self.action(bundle.folder(), id, &["start"], &input, None).ok();
-        Shim { address: address.strip_prefix("unix://").expect("an address").into() }
+        Shim { address: address.strip_prefix("unix://").expect("an address").into(), runtime_root }
     }
 
     /// The events so far: topic and message.
@@ -153,6 +155,12 @@ impl Shims {
     pub fn wait_for(&self, topic: &str) {
         eventually(topic, || self.topics().iter().any(|seen| seen == topic));
     }
+}
+
+/// The options, with a place for the runtime's state if they name none.
+fn rooted(options: &Options, root: &str) -> Options {
+    let own = if options.root.is_empty() { root } else { &options.root };
+    Options { root: own.to_owned(), ..options.clone() }
 }
 
 impl Default for Shims {
@@ -231,7 +239,7 @@ impl Shim {
             id: id.to_owned(),
             bundle: bundle.folder().display().to_string(),
             stdout: format!("file://{}", bundle.folder().join("stdout").display()),
-            options: Some(any::pack(options)),
+            options: Some(any::pack(&rooted(options, &self.runtime_root))),
             ..CreateTaskRequest::default()
         };
         self.call("Create", &request)

@@ -122,12 +122,13 @@ fn a_sandbox_lives_from_create_to_shutdown() {
     shim.call::<()>("Shutdown", &ShutdownRequest { id: id(), now: false }).expect("asked");
     assert!(shim.is_there());
 
-    let mut bundle = shims.bundle("inside", "trap '' TERM; sleep 1000");
+    let mut bundle = shims.bundle("inside", "trap '' TERM; touch /ready; sleep 1000");
     bundle.spec["annotations"] = json!({ "io.kubernetes.cri.sandbox-id": "pod" });
     bundle.save();
     assert_eq!(shims.start("inside", &bundle).address(), shim.address());
     shim.create("inside", &bundle);
     shim.start("inside", "");
+    eventually("it does not listen", || bundle.folder().join("rootfs/ready").exists());
     assert_eq!(status(&shim).info["containers"], "[\"inside\"]");
     let metrics: SandboxMetricsResponse =
         sandbox(&shim, "SandboxMetrics", &SandboxMetricsRequest { sandbox_id: id() }).expect("metrics");
