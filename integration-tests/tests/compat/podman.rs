@@ -101,7 +101,9 @@ fn limits_that_may_not_be_raised_are_clamped_with_one_warning() {
     let limits =
         ["--ulimit=nofile=1048576:1048576", "--ulimit=nproc=4194304:4194304", "--oom-score-adj=-500"];
     let command = ["busybox", "sh", "-c", "ulimit -n; cat /proc/self/oom_score_adj"];
-    let done = podman.run(&[&["--rm"], &limits[..], &command].concat()).exits(0);
+    // What the runtime says before podman attaches is in the container's log.
+    podman.run(&[&["--name=low"], &limits[..], &command].concat()).exits(0);
+    let done = podman.call(&["logs", "low"]).exits(0);
     let warnings: Vec<&str> = done.stderr.lines().filter(|line| line.contains("CAP_SYS_RESOURCE")).collect();
     assert_eq!(warnings.len(), 1, "{}", done.stderr);
     for limit in ["RLIMIT_NOFILE", "oom_score_adj"] {
