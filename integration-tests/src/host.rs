@@ -151,6 +151,8 @@ impl Host {
         }
         call("ip", &["link", "delete", &self.name]);
         drop(fs::remove_dir_all(&self.folder));
+        // Where shims keep the runtime's state unless they are told: a folder a namespace, which no engine removes.
+        drop(fs::remove_dir_all(format!("/run/containerd/runc/{}", self.name)));
     }
 }
 
