@@ -1,6 +1,7 @@
 //! The runtime under test on a private root, driven by its command line.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -14,6 +15,7 @@ use crate::process::{Done, code, eventually, run, wait};
 #[derive(Debug)]
 pub struct Runtime {
     host: Host,
+    binary: PathBuf,
 }
 
 impl Runtime {
@@ -21,7 +23,27 @@ impl Runtime {
     #[must_use]
     #[track_caller]
     pub fn new() -> Self {
-        Self { host: Host::new() }
+        Self { host: Host::new(), binary: binaries::runtime() }
+    }
+
+    /// One with a binary that nobody else runs.
+    ///
+    /// # Panics
+    /// When it cannot be copied.
+    #[must_use]
+    #[track_caller]
+    pub fn on_a_copy() -> Self {
+        let host = Host::new();
+        let binary = host.path("runtime-copy");
+        // Not by this process: a child of another thread would keep the copy open for writing, and so from running.
+        run(Command::new("cp").arg(binaries::runtime()).arg(&binary)).ok();
+        Self { host, binary }
+    }
+
+    /// The binary under test.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Where it works.
@@ -51,7 +73,7 @@ impl Runtime {
     /// The runtime's command line.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binaries::runtime());
+        let mut command = Command::new(&self.binary);
         command.arg("--root").arg(self.host.path("runtime")).args(arguments);
         command
     }

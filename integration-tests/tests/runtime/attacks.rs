@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use dhow_integration_tests::binaries;
 use dhow_integration_tests::process::run;
 use dhow_integration_tests::runtime::Runtime;
 use serde_json::json;
@@ -12,31 +11,24 @@ use serde_json::json;
 /// CVE-2019-5736: a process of the container opens the runtime through `/proc/PID/exe` and writes to it.
 #[test]
 fn the_runtime_is_not_overwritten_from_inside() {
-    let runtime = Runtime::new();
-    let copy = runtime.host().path("runtime-copy");
-    fs::copy(binaries::runtime(), &copy).expect("copy the runtime");
-    let before = fs::read(&copy).expect("read the copy");
+    let runtime = Runtime::on_a_copy();
+    let before = fs::read(runtime.binary()).expect("read the copy");
     let id = runtime.id("exe");
     let script =
         "while :; do for exe in /proc/[0-9]*/exe; do echo overwritten > $exe; done 2>/dev/null; done";
     runtime.create(&id, &runtime.bundle("exe", script));
     runtime.call(&["start", &id]).ok();
-    let root = runtime.host().path("runtime");
     for _ in 0..10 {
-        let exec = |program: &str| {
-            let mut command = Command::new(&copy);
-            run(command.arg("--root").arg(&root).args(["exec", &id, program]));
-        };
-        exec("/bin/true");
-        exec("/proc/self/exe");
+        runtime.call(&["exec", &id, "/bin/true"]);
+        runtime.call(&["exec", &id, "/proc/self/exe"]);
     }
-    assert!(fs::read(&copy).expect("read the copy") == before, "the runtime was overwritten");
+    assert!(fs::read(runtime.binary()).expect("read the copy") == before, "the runtime was overwritten");
 }
 
 /// The same attack at leisure: a descriptor taken while the file is busy is opened for writing once it is not.
 #[test]
 fn a_kept_descriptor_of_the_runtime_is_read_only() {
-    let runtime = Runtime::new();
+    let runtime = Runtime::on_a_copy();
     let id = runtime.id("kept");
     runtime.create(&id, &runtime.bundle("kept", "true"));
     let pid = runtime.state(&id)["pid"].as_i64().expect("a pid");
