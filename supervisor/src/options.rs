@@ -169,7 +169,7 @@ pub(crate) enum Gc {
         /// Namespace of the object
         #[arg(long, short, default_value = dhow_proto::namespace::DEFAULT)]
         namespace: String,
-        /// Kind of the object: image, content, snapshot, container, ingest, lease
+        /// Kind of the object: image, content, snapshot, container, sandbox, ingest, lease, mount
         kind: String,
         /// Its name; of a snapshot SNAPSHOTTER/KEY
         name: String,

@@ -235,7 +235,7 @@ impl Collector {
                 }
                 found.map(|found| Removed::Mount(node.clone(), found.number))
             }
-            Subject::Container(_) => None,
+            Subject::Container(_) | Subject::Sandbox(_) => None,
         })
     }
 

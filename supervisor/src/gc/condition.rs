@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use super::node::{Node, Subject};
 use crate::label::Labels;
+use crate::metadata::{StoreError, View};
+use crate::snapshot::SNAPSHOTS;
 
 const CONDITION: &str = "containerd.io/gc.cond.snapshot";
 const USED_AT: &str = "containerd.io/gc.cond.value-usedat";
@@ -24,7 +26,7 @@ pub(super) struct Condition {
 
 impl Condition {
     /// Whether it holds at `now` for a snapshot that was used at `used`.
-    pub(super) fn holds(&self, used: SystemTime, now: SystemTime) -> bool {
+    fn holds(&self, used: SystemTime, now: SystemTime) -> bool {
         let age = now.duration_since(used).unwrap_or_default();
         if self.younger { age < self.age } else { age > self.age }
     }
@@ -35,8 +37,27 @@ impl Condition {
     }
 }
 
+/// The conditions that `labels` set and that hold at `now`, each with the time its snapshot was used.
+pub(super) fn holding(
+    view: &impl View,
+    namespace: &str,
+    labels: &Labels,
+    now: SystemTime,
+) -> Result<Vec<(Condition, SystemTime)>, StoreError> {
+    let mut holding = Vec::new();
+    for condition in conditions(namespace, labels) {
+        let Subject::Snapshot { snapshotter, key } = &condition.snapshot.subject else { continue };
+        let snapshot = SNAPSHOTS.get(view, &[namespace, snapshotter, key])?;
+        let used = snapshot.and_then(|snapshot| used_at(&snapshot.labels));
+        if let Some(used) = used.filter(|used| condition.holds(*used, now)) {
+            holding.push((condition, used));
+        }
+    }
+    Ok(holding)
+}
+
 /// The conditions that `labels` set.
-pub(super) fn conditions(namespace: &str, labels: &Labels) -> Vec<Condition> {
+fn conditions(namespace: &str, labels: &Labels) -> Vec<Condition> {
     let named = labels.range(CONDITION.to_owned()..).take_while(|(name, _)| name.starts_with(CONDITION));
     let mut conditions = Vec::new();
     for (name, value) in named {
@@ -57,7 +78,7 @@ pub(super) fn conditions(namespace: &str, labels: &Labels) -> Vec<Condition> {
 }
 
 /// When the snapshot with these labels was used last, as far as they say.
-pub(super) fn used_at(labels: &Labels) -> Option<SystemTime> {
+fn used_at(labels: &Labels) -> Option<SystemTime> {
     labels.get(USED_AT)?.parse::<jiff::Timestamp>().ok().map(Into::into)
 }
 

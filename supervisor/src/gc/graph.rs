@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 
-use super::condition::{self, Condition};
+use super::condition;
 use super::label;
 use super::node::{Node, Step, Subject};
 use crate::container::CONTAINERS;
@@ -15,10 +15,11 @@ use crate::label::Labels;
 use crate::lease::{LEASED, LEASES, Resource};
 use crate::metadata::{StoreError, View};
 use crate::mount::MOUNTS;
+use crate::sandbox::SANDBOXES;
 use crate::snapshot::SNAPSHOTS;
 
 /// One look at the whole store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Graph {
     /// Where marking begins.
     pub(super) roots: Vec<Step>,
@@ -28,12 +29,10 @@ pub(super) struct Graph {
     back: HashMap<Node, Vec<Node>>,
     /// Objects that somebody may be about to refer to: they are new, or have just changed.
     pub(super) young: Vec<Node>,
-    /// References that count only while a snapshot was used lately.
-    conditional: Vec<(Node, Condition)>,
-    /// When snapshots were used, as far as their labels say.
-    used: HashMap<Node, SystemTime>,
-    /// When the next root expires.
+    /// When the next root expires, or the next condition ceases to hold.
     pub(super) expiry: Option<SystemTime>,
+    /// When we looked.
+    now: SystemTime,
 }
 
 /// How long an object is young.
@@ -42,7 +41,14 @@ pub(super) const YOUTH: Duration = Duration::from_secs(60);
 impl Graph {
     /// Looks at everything in `view`, at the time `now`.
     pub(super) fn scan(view: &impl View, now: SystemTime) -> Result<Self, StoreError> {
-        let mut graph = Self::default();
+        let mut graph = Self {
+            roots: Vec::new(),
+            collectible: Vec::new(),
+            back: HashMap::new(),
+            young: Vec::new(),
+            expiry: None,
+            now,
+        };
         graph.leases(view, now)?;
         CONTAINERS.each(view, &[], |names, container| {
             if let [namespace, id] = names {
@@ -52,10 +58,16 @@ impl Graph {
             }
             Ok(())
         })?;
+        SANDBOXES.each(view, &[], |names, _| {
+            if let [namespace, id] = names {
+                graph.roots.push(Node::new(namespace, Subject::Sandbox(id.clone())).deep());
+            }
+            Ok(())
+        })?;
         IMAGES.each(view, &[], |names, image| {
             if let [namespace, name] = names {
                 let node = Node::new(namespace, Subject::Image(name.clone()));
-                graph.note_conditions(&node, &image.labels);
+                graph.note_conditions(view, &node, &image.labels)?;
                 graph.add(node, &image.labels, |graph| match label::expiry(&image.labels) {
                     Some(expiry) => graph.lives_until(expiry, now),
                     None => true,
@@ -75,7 +87,7 @@ impl Graph {
         BLOBS.each(view, &[], |names, blob| {
             if let [namespace, digest] = names {
                 let node = Node::new(namespace, Subject::Content(digest.clone()));
-                graph.note_conditions(&node, &blob.labels);
+                graph.note_conditions(view, &node, &blob.labels)?;
                 graph.note_age(&node, blob.updated_at.filter(|_| !blob.leased), now);
                 graph.add(node, &blob.labels, |graph| graph.is_labelled_root(&blob.labels, now));
             }
@@ -85,7 +97,6 @@ impl Graph {
             if let [namespace, snapshotter, key] = names {
                 let (snapshotter, key) = (snapshotter.clone(), key.clone());
                 let node = Node::new(namespace, Subject::Snapshot { snapshotter, key });
-                graph.used.extend(condition::used_at(&record.labels).map(|used| (node.clone(), used)));
                 graph.note_age(&node, record.updated_at.filter(|_| !record.leased), now);
                 graph.add(node, &record.labels, |graph| graph.is_labelled_root(&record.labels, now));
             }
@@ -101,26 +112,17 @@ impl Graph {
             }
             Ok(())
         })?;
-        graph.decide(now);
         Ok(graph)
     }
 
-    fn note_conditions(&mut self, node: &Node, labels: &Labels) {
-        let conditions = condition::conditions(&node.namespace, labels);
-        self.conditional.extend(conditions.into_iter().map(|condition| (node.clone(), condition)));
-    }
-
-    /// Makes conditional references of which the condition holds ordinary ones.
-    fn decide(&mut self, now: SystemTime) {
-        for (node, condition) in std::mem::take(&mut self.conditional) {
-            let Some(used) = self.used.get(&condition.snapshot).copied() else { continue };
-            if condition.holds(used, now) {
-                if let Some(end) = condition.ends(used) {
-                    self.lives_until(end, now);
-                }
-                self.back.entry(node).or_default().push(condition.snapshot);
+    /// Notes when conditions that hold will cease to.
+    fn note_conditions(&mut self, view: &impl View, node: &Node, labels: &Labels) -> Result<(), StoreError> {
+        for (condition, used) in condition::holding(view, &node.namespace, labels, self.now)? {
+            if let Some(end) = condition.ends(used) {
+                self.lives_until(end, self.now);
             }
         }
+        Ok(())
     }
 
     fn leases(&mut self, view: &impl View, now: SystemTime) -> Result<(), StoreError> {
@@ -187,13 +189,15 @@ impl Graph {
 
     /// What `step` needs, in `view`, which may be newer than this look.
     pub(super) fn references(&self, view: &impl View, step: &Step) -> Result<Vec<Step>, StoreError> {
-        let mut needs = needs(view, step)?;
-        needs.extend(self.back.get(&step.node).into_iter().flatten().cloned().map(Node::deep));
+        let mut needs = needs(view, step, self.now)?;
+        if !step.flat {
+            needs.extend(self.back.get(&step.node).into_iter().flatten().cloned().map(Node::deep));
+        }
         Ok(needs)
     }
 }
 
-fn needs(view: &impl View, Step { node, flat }: &Step) -> Result<Vec<Step>, StoreError> {
+fn needs(view: &impl View, Step { node, flat }: &Step, now: SystemTime) -> Result<Vec<Step>, StoreError> {
     let namespace = node.namespace.as_str();
     let mut needs = Vec::new();
     let mut stands_on = |subject| needs.push(Step { node: Node::new(namespace, subject), flat: *flat });
@@ -230,6 +234,7 @@ fn needs(view: &impl View, Step { node, flat }: &Step) -> Result<Vec<Step>, Stor
             }
             None
         }
+        Subject::Sandbox(id) => SANDBOXES.get(view, &[namespace, id])?.map(|sandbox| sandbox.labels),
         Subject::Mount(name) => MOUNTS.get(view, &[namespace, name])?.map(|mount| mount.labels),
         // Its resources are roots by themselves; one that is new since then is written, and found that way.
         Subject::Lease(_) => None,
@@ -237,6 +242,10 @@ fn needs(view: &impl View, Step { node, flat }: &Step) -> Result<Vec<Step>, Stor
     if !flat {
         let labels = labels.unwrap_or_default();
         needs.extend(label::references(namespace, &labels).into_iter().map(Node::deep));
+        if matches!(node.subject, Subject::Image(_) | Subject::Content(_)) {
+            let holding = condition::holding(view, namespace, &labels, now)?;
+            needs.extend(holding.into_iter().map(|(condition, _)| condition.snapshot.deep()));
+        }
     }
     Ok(needs)
 }

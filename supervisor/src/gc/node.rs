@@ -8,6 +8,7 @@ use crate::image::IMAGES;
 use crate::lease::{LEASED, LEASES, Resource};
 use crate::metadata::key;
 use crate::mount::MOUNTS;
+use crate::sandbox::SANDBOXES;
 use crate::snapshot::SNAPSHOTS;
 
 /// An object that can refer, be referred to, or be collected.
@@ -22,6 +23,7 @@ pub(crate) struct Node {
 pub(crate) enum Subject {
     Lease(String),
     Container(String),
+    Sandbox(String),
     Image(String),
     Snapshot { snapshotter: String, key: String },
     Ingest(String),
@@ -51,6 +53,7 @@ impl Node {
         let subject = match (*collection, rest) {
             (name, [id]) if name == LEASES.name() => Subject::Lease((*id).to_owned()),
             (name, [id]) if name == CONTAINERS.name() => Subject::Container((*id).to_owned()),
+            (name, [id]) if name == SANDBOXES.name() => Subject::Sandbox((*id).to_owned()),
             (name, [id]) if name == IMAGES.name() => Subject::Image((*id).to_owned()),
             (name, [id]) if name == BLOBS.name() => Subject::Content((*id).to_owned()),
             (name, [id]) if name == INGESTS.name() => Subject::Ingest((*id).to_owned()),
@@ -88,6 +91,7 @@ impl fmt::Display for Node {
         match &self.subject {
             Subject::Lease(id) => write!(formatter, "lease {namespace}/{id}"),
             Subject::Container(id) => write!(formatter, "container {namespace}/{id}"),
+            Subject::Sandbox(id) => write!(formatter, "sandbox {namespace}/{id}"),
             Subject::Image(name) => write!(formatter, "image {namespace}/{name}"),
             Subject::Snapshot { snapshotter, key } => {
                 write!(formatter, "snapshot {namespace}/{snapshotter}/{key}")

@@ -53,7 +53,7 @@ pub(crate) enum QuestionError {
     Type(String),
     #[error("decode the question")]
     Decode(#[from] serde_json::Error),
-    #[error("{0:?} is no kind of object: image, content, snapshot, container, ingest, lease, mount")]
+    #[error("{0:?} is no kind of object: image, content, snapshot, container, sandbox, ingest, lease, mount")]
     Kind(String),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,6 +101,7 @@ fn subject(kind: &str, name: String) -> Result<Subject, QuestionError> {
         "image" => Subject::Image(name),
         "content" => Subject::Content(name),
         "container" => Subject::Container(name),
+        "sandbox" => Subject::Sandbox(name),
         "ingest" => Subject::Ingest(name),
         "lease" => Subject::Lease(name),
         "mount" => Subject::Mount(name),

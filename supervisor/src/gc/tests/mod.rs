@@ -1,8 +1,10 @@
-//! Collections over a real store: random graphs, writers beside the sweep, leases and expiry.
+//! Collections over a real store: what keeps what, what is young, and writers beside the sweep.
+
+mod random;
+mod wanted;
 
 use std::collections::BTreeSet;
 
-use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::collector::Reach;
@@ -66,10 +68,15 @@ fn labels<const N: usize>(labels: [(&str, String); N]) -> Labels {
     labels.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-fn put_blob(transaction: &mut Transaction<'_>, name: u8, labels: Labels) -> Result<(), StoreError> {
-    let blob = Blob { digest: digest(name), size: 1, labels, ..Blob::default() };
-    HOLDERS.put(transaction, &[&blob.digest, "n"], &())?;
-    BLOBS.put(transaction, &["n", &blob.digest], &blob)
+fn put_blob(
+    transaction: &mut Transaction<'_>,
+    namespace: &str,
+    digest: &str,
+    labels: Labels,
+) -> Result<(), StoreError> {
+    let blob = Blob { digest: digest.to_owned(), size: 1, labels, ..Blob::default() };
+    HOLDERS.put(transaction, &[digest, namespace], &())?;
+    BLOBS.put(transaction, &[namespace, digest], &blob)
 }
 
 fn put_snapshot(
@@ -88,13 +95,15 @@ fn put_snapshot(
 
 fn put_image(
     transaction: &mut Transaction<'_>,
+    namespace: &str,
     name: &str,
-    target: u8,
+    digest: &str,
     labels: Labels,
 ) -> Result<(), StoreError> {
-    let target = dhow_proto::containerd::types::Descriptor { digest: digest(target), ..Default::default() };
-    let image = Image { name: name.to_owned(), target: Some(target), labels, ..Image::default() };
-    IMAGES.put(transaction, &["n", name], &image)
+    let digest = digest.to_owned();
+    let target = Some(dhow_proto::containerd::types::Descriptor { digest, ..Default::default() });
+    let image = Image { name: name.to_owned(), target, labels, ..Image::default() };
+    IMAGES.put(transaction, &[namespace, name], &image)
 }
 
 #[tokio::test]
@@ -103,10 +112,10 @@ async fn images_containers_leases_and_labels_keep_what_they_name() {
     world
         .write(|transaction| {
             let content = |digest: String| labels([("containerd.io/gc.ref.content.0", digest)]);
-            put_image(transaction, "image", 1, Labels::new())?;
-            put_blob(transaction, 1, content(digest(2)))?;
+            put_image(transaction, "n", "image", &digest(1), Labels::new())?;
+            put_blob(transaction, "n", &digest(1), content(digest(2)))?;
             let unpacked = labels([("containerd.io/gc.ref.snapshot.overlayfs", "top".to_owned())]);
-            put_blob(transaction, 2, unpacked)?;
+            put_blob(transaction, "n", &digest(2), unpacked)?;
             put_snapshot(transaction, "base", "", Labels::new())?;
             put_snapshot(transaction, "top", "base", Labels::new())?;
             put_snapshot(transaction, "lost-base", "", Labels::new())?;
@@ -120,10 +129,10 @@ async fn images_containers_leases_and_labels_keep_what_they_name() {
                 ..Container::default()
             };
             CONTAINERS.put(transaction, &["n", "c"], &container)?;
-            put_blob(transaction, 3, Labels::new())?;
+            put_blob(transaction, "n", &digest(3), Labels::new())?;
             // 4 is held by a flat lease: what its label names is not.
-            put_blob(transaction, 4, content(digest(5)))?;
-            put_blob(transaction, 5, Labels::new())?;
+            put_blob(transaction, "n", &digest(4), content(digest(5)))?;
+            put_blob(transaction, "n", &digest(5), Labels::new())?;
             let flat = labels([("containerd.io/gc.flat", "yes".to_owned())]);
             LEASES.put(
                 transaction,
@@ -132,7 +141,7 @@ async fn images_containers_leases_and_labels_keep_what_they_name() {
             )?;
             LEASED.put(transaction, &["n", "flat", "content", &digest(4)], &())?;
             // 6 was held by a lease that has expired.
-            put_blob(transaction, 6, Labels::new())?;
+            put_blob(transaction, "n", &digest(6), Labels::new())?;
             let old = labels([(EXPIRE, "2001-01-01T00:00:00Z".to_owned())]);
             LEASES.put(
                 transaction,
@@ -141,8 +150,13 @@ async fn images_containers_leases_and_labels_keep_what_they_name() {
             )?;
             LEASED.put(transaction, &["n", "old", "content", &digest(6)], &())?;
             // 7 needs nothing, but says that the image needs it.
-            put_blob(transaction, 7, labels([("containerd.io/gc.bref.image", "image".to_owned())]))?;
-            put_image(transaction, "expired", 3, old)
+            put_blob(
+                transaction,
+                "n",
+                &digest(7),
+                labels([("containerd.io/gc.bref.image", "image".to_owned())]),
+            )?;
+            put_image(transaction, "n", "expired", &digest(3), old)
         })
         .await;
     world.collector.collect(Reach::All).await.expect("collect");
@@ -185,8 +199,8 @@ async fn what_is_young_waits_unless_a_client_does() {
             let labels = labels([("containerd.io/gc.ref.content", digest(2))]);
             let blob = Blob { digest: digest(1), labels, updated_at: now, ..Blob::default() };
             BLOBS.put(transaction, &["n", &blob.digest], &blob)?;
-            put_blob(transaction, 2, Labels::new())?;
-            put_blob(transaction, 3, Labels::new())
+            put_blob(transaction, "n", &digest(2), Labels::new())?;
+            put_blob(transaction, "n", &digest(3), Labels::new())
         })
         .await;
     let next = world.collector.collect(Reach::Old).await.expect("collect").expect("there will be more");
@@ -196,98 +210,8 @@ async fn what_is_young_waits_unless_a_client_does() {
     assert!(blobs(&world.metadata.read().expect("read")).is_empty());
 }
 
-/// A step of a client: put a blob that refers to others, let an image point somewhere, or remove one.
-#[derive(Debug, Clone)]
-enum Move {
-    Blob(u8, Vec<u8>),
-    Image(u8, u8),
-    RemoveImage(u8),
-}
-
-fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = prop_oneof![
-        (0u8..12, prop::collection::vec(0u8..12, 0..3)).prop_map(|(name, needs)| Move::Blob(name, needs)),
-        (0u8..4, 0u8..12).prop_map(|(name, target)| Move::Image(name, target)),
-        (0u8..4).prop_map(Move::RemoveImage),
-    ];
-    prop::collection::vec(one, 1..40)
-}
-
-fn apply(transaction: &mut Transaction<'_>, step: &Move) -> Result<(), StoreError> {
-    match step {
-        Move::Blob(name, needs) => {
-            let label = |(index, need): (usize, &u8)| {
-                (format!("containerd.io/gc.ref.content.{index}"), digest(*need))
-            };
-            put_blob(transaction, *name, needs.iter().enumerate().map(label).collect())
-        }
-        Move::Image(name, target) => put_image(transaction, &name.to_string(), *target, Labels::new()),
-        Move::RemoveImage(name) => IMAGES.remove(transaction, &["n", &name.to_string()]).map(drop),
-    }
-}
-
-/// What images reach, straight from the records.
-fn reachable(view: &impl View) -> BTreeSet<String> {
-    let mut waiting: Vec<String> = IMAGES
-        .list(view, &[], |_| true)
-        .expect("images")
-        .iter()
-        .map(|image| image.digest().to_owned())
-        .collect();
-    let mut reached = BTreeSet::new();
-    while let Some(at) = waiting.pop() {
-        if let Some(blob) = BLOBS.get(view, &["n", &at]).expect("blob")
-            && reached.insert(at)
-        {
-            waiting.extend(blob.labels.into_values());
-        }
-    }
-    reached
-}
-
 fn blobs(view: &impl View) -> BTreeSet<String> {
     BLOBS.list(view, &[], |_| true).expect("blobs").into_iter().map(|blob| blob.digest).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-    #[test]
-    fn nothing_reachable_goes_and_nothing_else_stays(before in moves(), beside in moves()) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-        runtime.block_on(async {
-            let world = World::new();
-            for step in before {
-                world.write(move |transaction| apply(transaction, &step)).await;
-            }
-            // A client works while collections run. Whatever an image reaches at any moment must be there: so each
-            // of its steps checks, in its own transaction, that nothing reachable is missing that was there before.
-            let metadata = world.metadata.clone();
-            let client = tokio::spawn(async move {
-                for step in beside {
-                    metadata
-                        .write(Durability::Process, move |transaction| {
-                            let kept = reachable(transaction);
-                            apply(transaction, &step)?;
-                            assert!(kept.is_subset(&blobs(transaction)), "{kept:?}");
-                            Ok::<_, StoreError>(())
-                        })
-                        .await
-                        .expect("write");
-                    tokio::task::yield_now().await;
-                }
-            });
-            for _ in 0..3 {
-                world.collector.collect(Reach::All).await.expect("collect");
-            }
-            client.await.expect("client");
-            let view = world.metadata.read().expect("read");
-            let reached = reachable(&view);
-            world.collector.collect(Reach::All).await.expect("collect");
-            let view = world.metadata.read().expect("read");
-            assert_eq!(blobs(&view), reached, "all that is reachable, and nothing else");
-        });
-    }
 }
 
 /// The collector removes in a transaction of its own whatever was unmarked before; what a client made reachable
@@ -297,19 +221,19 @@ async fn what_is_referred_to_again_during_a_collection_stays() {
     let world = World::new();
     world
         .write(|transaction| {
-            put_blob(transaction, 1, labels([("containerd.io/gc.ref.content", digest(2))]))?;
-            put_blob(transaction, 2, Labels::new())?;
-            put_blob(transaction, 3, Labels::new())?;
-            put_image(transaction, "kept", 4, Labels::new())?;
-            put_blob(transaction, 4, Labels::new())
+            put_blob(transaction, "n", &digest(1), labels([("containerd.io/gc.ref.content", digest(2))]))?;
+            put_blob(transaction, "n", &digest(2), Labels::new())?;
+            put_blob(transaction, "n", &digest(3), Labels::new())?;
+            put_image(transaction, "n", "kept", &digest(4), Labels::new())?;
+            put_blob(transaction, "n", &digest(4), Labels::new())
         })
         .await;
     let marked = world.collector.mark(Reach::All).await.expect("mark");
     world
         .write(|transaction| {
             // A new root reaches 1 and through it 2; an old, marked blob now refers to 3.
-            put_image(transaction, "new", 1, Labels::new())?;
-            put_blob(transaction, 4, labels([("containerd.io/gc.ref.content", digest(3))]))
+            put_image(transaction, "n", "new", &digest(1), Labels::new())?;
+            put_blob(transaction, "n", &digest(4), labels([("containerd.io/gc.ref.content", digest(3))]))
         })
         .await;
     world.collector.sweep(marked).await.expect("sweep");
