@@ -211,6 +211,16 @@ async fn a_blob_that_came_back_while_it_was_deleted_goes_whole() {
     assert_eq!(files(&world, "blobs/sha256"), 0);
 }
 
+#[test]
+fn an_ingest_that_is_the_blob_already_goes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (from, to) = (folder.path().join("ingest"), folder.path().join("blob"));
+    std::fs::write(&from, "same").expect("write");
+    std::fs::hard_link(&from, &to).expect("the other writer's");
+    super::writer::take_name(&from, &to).expect("publish");
+    assert!(to.exists() && !from.exists());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_and_deleters_of_one_blob_never_lose_it_between_them() {
     let world = std::sync::Arc::new(world());

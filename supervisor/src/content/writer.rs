@@ -393,7 +393,14 @@ fn publish(body: Body, from: &Path, to: &Path) -> Result<(), PathError> {
     if !folder.exists() {
         std::fs::create_dir_all(folder).map_err(PathError::at("create", folder))?;
     }
-    std::fs::rename(from, to).map_err(PathError::at("rename to blob", to))?;
+    take_name(from, to)?;
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(PathError::at("sync folder", folder))
+}
+
+/// Gives `from` the name `to` alone. Another writer that was linked to the same file may have been first: then
+/// rename(2) leaves both names.
+pub(super) fn take_name(from: &Path, to: &Path) -> Result<(), PathError> {
+    std::fs::rename(from, to).map_err(PathError::at("rename to blob", to))?;
+    super::remove(from)
 }
