@@ -18,13 +18,14 @@ use serde_json::Value;
 use tonic::Request;
 use tonic::transport::Channel;
 
-/// The namespace that this client works in.
+/// The namespace that a client works in unless told otherwise.
 pub const NAMESPACE: &str = "tests";
 
-/// A connection that sends [`NAMESPACE`] with every request.
+/// A connection that sends its namespace with every request.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
+    namespace: String,
 }
 
 /// Where a task's streams go; empty strings are `/dev/null`.
@@ -65,7 +66,16 @@ impl Client {
     /// # Panics
     /// When nothing listens there.
     pub async fn connect(socket: &Path) -> Self {
-        Self { channel: dhow_proto::connect::connect(socket).await.expect("the server listens") }
+        Self::connect_as(socket, NAMESPACE).await
+    }
+
+    /// The same in another namespace.
+    ///
+    /// # Panics
+    /// When nothing listens there.
+    pub async fn connect_as(socket: &Path, namespace: &str) -> Self {
+        let channel = dhow_proto::connect::connect(socket).await.expect("the server listens");
+        Self { channel, namespace: namespace.to_owned() }
     }
 
     /// The channel, for a client of a further service.
@@ -77,7 +87,9 @@ impl Client {
     /// `message` with the namespace in its metadata.
     pub fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert(dhow_proto::namespace::GRPC_HEADER, NAMESPACE.parse().expect("ASCII"));
+        request
+            .metadata_mut()
+            .insert(dhow_proto::namespace::GRPC_HEADER, self.namespace.parse().expect("ASCII"));
         request
     }
 
@@ -98,9 +110,17 @@ impl Client {
     /// # Panics
     /// When the server refuses.
     pub async fn create_container(&self, id: &str, spec: &Value) {
+        self.create_container_for("io.containerd.dhow.v2", id, spec).await;
+    }
+
+    /// Records a container that the shim named `runtime` runs.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn create_container_for(&self, runtime: &str, id: &str, spec: &Value) {
         let container = Container {
             id: id.to_owned(),
-            runtime: Some(container::Runtime { name: "io.containerd.dhow.v2".to_owned(), options: None }),
+            runtime: Some(container::Runtime { name: runtime.to_owned(), options: None }),
             spec: Some(any::pack_json(any::SPEC_URL, spec.to_string().into_bytes())),
             ..Container::default()
         };

@@ -24,8 +24,8 @@ use crate::ttrpc::CallError;
 
 /// The folder of bundles in the state folder, by containerd's name for what keeps them.
 const PLUGIN: &str = "io.containerd.sandbox.controller.v1.shim";
-/// How long a create that its client has given up may still run.
-const ABANDONED: Duration = Duration::from_secs(10);
+/// How long a create that its client has given up may still run before its shim is killed.
+const ABANDONED: Duration = Duration::from_secs(2);
 
 /// Whose sandbox it is, and its id.
 pub(super) type Key = (Namespace, String);
@@ -153,25 +153,27 @@ impl Controller {
         let created = tokio::select! {
             created = &mut creating => created,
             _ = &mut abandoned => {
-                if let Ok(Ok(instance)) = tokio::time::timeout(ABANDONED, &mut creating).await {
-                    self.end(&instance).await;
+                // Whoever creates it anew waits for that.
+                self.set(&key, Slot::Leaving);
+                let finished = tokio::time::timeout(ABANDONED, &mut creating).await;
+                drop(creating);
+                match finished {
+                    Ok(Ok(instance)) => self.end(&instance).await,
+                    Ok(Err(_)) => {}
+                    Err(_) => self.end_unfinished(&key).await,
                 }
                 Err(ControllerError::Canceled(key.1.clone()))
             }
         };
-        drop(creating);
         match created {
             Ok(instance) => {
                 self.slots().insert(key.clone(), Slot::Ready(Arc::clone(&instance)));
-                let event = SandboxCreate { sandbox_id: key.1 };
+                let event = SandboxCreate { sandbox_id: key.1.clone() };
                 self.events().publish(key.0.as_str(), "/sandboxes/create", &event);
                 self.follow(instance);
                 Ok(())
             }
             Err(error) => {
-                if matches!(error, ControllerError::Canceled(_)) {
-                    self.clean_up(&key).await;
-                }
                 self.free(&key);
                 Err(error)
             }
@@ -179,7 +181,16 @@ impl Controller {
     }
 
     /// Does the work; leaves nothing when it fails.
+    ///
+    /// A `start` right after another sandbox of this id has ended may have found the old shim, on its way out.
     async fn bring_up(&self, key: &Key, new: &NewInstance) -> Result<Arc<Instance>, ControllerError> {
+        match self.bring_up_once(key, new).await {
+            Err(error) if error.is_gone() => self.bring_up_once(key, new).await,
+            brought => brought,
+        }
+    }
+
+    async fn bring_up_once(&self, key: &Key, new: &NewInstance) -> Result<Arc<Instance>, ControllerError> {
         let failed = |source| ControllerError::Start { id: new.id.clone(), source };
         let binary = self.launcher().resolve(&new.runtime).map_err(failed)?;
         let bundle = Bundle::create(self.bundle(key).path().to_owned(), &new.spec)?;
@@ -192,7 +203,7 @@ impl Controller {
         let instance = match connected.await {
             Ok(instance) => instance,
             Err(error) => {
-                self.clean_up(key).await;
+                self.end_unfinished(key).await;
                 return Err(failed(error));
             }
         };
@@ -291,6 +302,11 @@ impl Controller {
             Err(CallError::Closed) => Ok(None),
             Err(call) => Err(ControllerError::Call { action: "query status of", id: id.to_owned(), call }),
         }
+    }
+
+    fn set(&self, key: &Key, slot: Slot) {
+        self.slots().insert(key.clone(), slot);
+        self.0.changed.notify_waiters();
     }
 
     pub(super) fn free(&self, key: &Key) {

@@ -28,6 +28,19 @@ pub(crate) enum ControllerError {
     Canceled(String),
 }
 
+impl ControllerError {
+    /// Whether the shim went away while, or just before, it was spoken to.
+    pub(super) fn is_gone(&self) -> bool {
+        match self {
+            Self::Call { call, .. } => matches!(call, CallError::Closed),
+            Self::Start { source, .. } => {
+                matches!(source, LaunchError::Connect { .. } | LaunchError::Call(CallError::Closed))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Fault for ControllerError {
     fn kind(&self) -> Kind {
         match self {

@@ -13,7 +13,7 @@ use prost_types::Timestamp;
 use super::controller::{Controller, Key, Slot};
 use super::instance::Instance;
 use crate::namespace::Namespace;
-use crate::task::{Endpoint, binary_of, folders};
+use crate::task::{Endpoint, binary_of, folders, kill_listener};
 use crate::ttrpc::CallError;
 
 /// How long a shim that was told to end may take.
@@ -106,9 +106,21 @@ impl Controller {
             drop(instance.client.call::<_, ()>(target, namespace, Some(LEAVE), &request).await);
         }
         if tokio::time::timeout(LEAVE, instance.client.closed()).await.is_err() {
-            tracing::warn!(sandbox = %instance.id, "shim of sandbox does not end");
+            tracing::warn!(sandbox = %instance.id, "shim of sandbox does not end; killing it");
+            kill_listener(&instance.client, &instance.id);
         }
         self.clean_up(&(instance.namespace.clone(), instance.id.clone())).await;
+    }
+
+    /// Takes away what a create left that never ended, or failed before there was a sandbox.
+    pub(super) async fn end_unfinished(&self, key: &Key) {
+        let bundle = self.bundle(key);
+        if let Ok(endpoint) = Endpoint::load(&bundle)
+            && let Ok(instance) = Instance::connect(key.clone(), &bundle, endpoint).await
+        {
+            kill_listener(&instance.client, &instance.id);
+        }
+        self.clean_up(key).await;
     }
 
     /// Has the shim's binary clean up after it, and removes the bundle.

@@ -19,6 +19,7 @@ use super::launch::has_joined;
 use super::manager::{Key, Manager, Slot};
 use super::runtime_name;
 use super::shim::{Ended, STATE, Task};
+use crate::ttrpc::Client;
 
 /// How long a shim may take to delete or to go away.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -100,12 +101,12 @@ impl Manager {
         task.end(Ended::Deleted);
     }
 
-    /// Takes away what a create left that never ended.
+    /// Takes away what a create left that never ended, or failed before there was a task.
     pub(super) async fn destroy_unfinished(&self, key: &Key) {
         let bundle = self.bundle(key);
         match self.reach(key).await {
             Ok(task) => {
-                if !has_joined(&bundle) {
+                if !has_joined(&bundle) && !self.is_shared(&task) {
                     kill_shim(&task).await;
                 }
                 drop(self.clean_up_after_dead(key, &bundle, &task.binary).await);
@@ -151,20 +152,23 @@ pub(crate) fn binary_of(bundle: &Bundle) -> Option<PathBuf> {
 
 /// Kills a shim. It is asked for its pid only when the socket does not tell: it may be past answering.
 async fn kill_shim(task: &Task) {
-    let listener = task.client.server().filter(|&pid| is_shim_of(pid, &task.id));
-    let pid = match listener {
-        Some(pid) => Some(pid),
-        None => {
-            let request = ConnectRequest { id: task.id.clone() };
-            let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
-            answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1)
-        }
-    };
+    if kill_listener(&task.client, &task.id) {
+        return;
+    }
+    let request = ConnectRequest { id: task.id.clone() };
+    let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
+    let pid = answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1);
     match pid.map(|pid| kill_with_group(Pid::from_raw(pid))) {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::warn!(task = %task.id, %error, "kill shim"),
         None => tracing::warn!(task = %task.id, "shim neither answers nor tells its pid; it is left alone"),
     }
+}
+
+/// Kills the shim at the other end of a connection, if its socket tells that it was started for `id`.
+pub(crate) fn kill_listener(client: &Client, id: &str) -> bool {
+    let listener = client.server().filter(|&pid| is_shim_of(pid, id));
+    listener.is_some_and(|pid| kill_with_group(Pid::from_raw(pid)).is_ok())
 }
 
 /// Kills a shim, and what it started that is no container: a hook may hang for ever.

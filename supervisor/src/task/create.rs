@@ -127,7 +127,7 @@ impl Manager {
         let task = match connected.await {
             Ok(task) => task,
             Err(error) => {
-                self.remove_bundle(&bundle).await;
+                self.destroy_unfinished(key).await;
                 return Err(error);
             }
         };

@@ -10,6 +10,8 @@ use dhow_linux::trace;
 use dhow_proto::containerd::runtime::bootstrap::v1::BootstrapResult;
 use dhow_proto::containerd::task::v3::DeleteResponse;
 use dhow_proto::containerd::types::RuntimeInfo;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use prost::Message;
 use prost_types::Any;
 use serde::{Deserialize, Serialize};
@@ -126,8 +128,7 @@ impl Launcher {
             .env("PATH", self.search_path())
             // Shims in Go start a thread for each processor otherwise.
             .env("GOMAXPROCS", "2")
-            .current_dir(bundle.path())
-            .process_group(0);
+            .current_dir(bundle.path());
         command
     }
 }
@@ -137,6 +138,19 @@ fn undecodable(binary: &Path, action: &'static str) -> impl FnOnce(prost::Decode
     move |error| LaunchError::Failed { binary: binary.to_owned(), action, output: error.to_string() }
 }
 
+/// The process group of an action; killed whole if the action has not ended when this is dropped.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            let _gone = killpg(leader, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Runs an action of a shim's binary. Given up or out of time, it ends with all that it started, except what left its
+/// process group: the shim itself.
 async fn run(
     mut command: Command,
     binary: &Path,
@@ -145,8 +159,9 @@ async fn run(
     limit: Duration,
 ) -> Result<Output, LaunchError> {
     let failed = |source| LaunchError::Run { binary: binary.to_owned(), action, source };
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(failed)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
+    let mut group = Group(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw));
     let stdin = child.stdin.take();
     let finished = async {
         if let Some(mut stdin) = stdin {
@@ -157,6 +172,7 @@ async fn run(
     };
     let timeout = || LaunchError::Timeout { binary: binary.to_owned(), action };
     let output = tokio::time::timeout(limit, finished).await.map_err(|_| timeout())?.map_err(failed)?;
+    group.0 = None;
     if output.status.success() {
         return Ok(output);
     }

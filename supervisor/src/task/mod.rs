@@ -28,7 +28,7 @@ mod shim;
 mod tests;
 
 pub(crate) use bundle::Bundle;
-pub(crate) use cleanup::binary_of;
+pub(crate) use cleanup::{binary_of, kill_listener};
 pub(crate) use create::NewTask;
 pub(crate) use error::{LaunchError, TaskError, message};
 pub(crate) use launch::{Endpoint, Launcher};
