@@ -7,3 +7,4 @@ mod docker_cli;
 mod docker_runtime;
 mod dockerd;
 mod podman;
+mod stock_shim;
