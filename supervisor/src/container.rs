@@ -66,8 +66,12 @@ pub(crate) enum ContainerError {
     #[error("container {id:?} in namespace {:?}", .namespace.as_str())]
     NotFound { id: String, namespace: Namespace },
     #[error("container {0:?}")]
+    NoneToUpdate(String),
+    #[error("container {0}")]
+    NoneToDelete(String),
+    #[error("container {0:?}")]
     AlreadyExists(String),
-    #[error("must specify a container id")]
+    #[error("Container.ID required")]
     NoId,
     #[error("create container failed validation")]
     Create(#[source] InvalidContainer),
@@ -101,7 +105,7 @@ pub(crate) enum InvalidContainer {
 impl Fault for ContainerError {
     fn kind(&self) -> Kind {
         match self {
-            Self::NotFound { .. } => Kind::NotFound,
+            Self::NotFound { .. } | Self::NoneToUpdate(_) | Self::NoneToDelete(_) => Kind::NotFound,
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::NoId | Self::Create(_) | Self::Update(_) | Self::Immutable(_) => Kind::InvalidArgument,
             Self::Field { .. } | Self::Filter(_) => Kind::InvalidArgument,
@@ -151,8 +155,8 @@ impl Store {
         namespace: &Namespace,
         mut container: Container,
     ) -> Result<Container, ContainerError> {
-        container.labels.retain(|_, value| !value.is_empty());
         validate(&container).map_err(ContainerError::Create)?;
+        container.labels.retain(|_, value| !value.is_empty());
         container.created_at = Some(std::time::SystemTime::now().into());
         container.updated_at = container.created_at;
         let place = namespace.clone();
@@ -187,13 +191,10 @@ impl Store {
         let place = namespace.clone();
         let change = move |transaction: &mut Transaction<'_>| {
             let found = CONTAINERS.get(transaction, &[place.as_str(), &container.id])?;
-            let mut updated = found.ok_or_else(|| ContainerError::NotFound {
-                id: container.id.clone(),
-                namespace: place.clone(),
-            })?;
+            let mut updated = found.ok_or_else(|| ContainerError::NoneToUpdate(container.id.clone()))?;
             apply(&mut updated, &container, &mask)?;
-            updated.labels.retain(|_, value| !value.is_empty());
             validate(&updated).map_err(ContainerError::Update)?;
+            updated.labels.retain(|_, value| !value.is_empty());
             updated.updated_at = Some(std::time::SystemTime::now().into());
             CONTAINERS.put(transaction, &[place.as_str(), &updated.id], &updated)?;
             Ok(updated)
@@ -219,7 +220,7 @@ impl Store {
             .remove(transaction, &[place.as_str(), &gone])?
         {
             true => Ok(()),
-            false => Err(ContainerError::NotFound { id: gone.clone(), namespace: place.clone() }),
+            false => Err(ContainerError::NoneToDelete(gone.clone())),
         };
         let (events, collector) = (self.events.clone(), self.collector.clone());
         let (place, gone) = (namespace.clone(), id.to_owned());

@@ -7,4 +7,5 @@ mod docker_cli;
 mod docker_runtime;
 mod dockerd;
 mod podman;
+mod refusals;
 mod stock_shim;

@@ -143,8 +143,8 @@ impl Store {
                         return Err(ContentError::Field { field, digest });
                     }
                 }
-                updated.labels.retain(|_, value| !value.is_empty());
                 label::validate(&updated.labels)?;
+                updated.labels.retain(|_, value| !value.is_empty());
                 updated.updated_at = Some(SystemTime::now().into());
                 BLOBS.put(transaction, &path, &updated)?;
                 Ok(updated)

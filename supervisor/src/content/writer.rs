@@ -188,8 +188,8 @@ impl Writer {
         expected: Option<&Digest>,
         mut labels: Labels,
     ) -> Result<Blob, ContentError> {
-        labels.retain(|_, value| !value.is_empty());
         label::validate(&labels)?;
+        labels.retain(|_, value| !value.is_empty());
         let actual_size = self.offset();
         if size > 0 && size != actual_size {
             let reference = self.ingest.reference.clone();

@@ -133,8 +133,8 @@ impl Store {
         mut image: Image,
         epoch: Option<Timestamp>,
     ) -> Result<Image, ImageError> {
-        image.labels.retain(|_, value| !value.is_empty());
         validate(&image)?;
+        image.labels.retain(|_, value| !value.is_empty());
         image.created_at = epoch.or_else(|| Some(std::time::SystemTime::now().into()));
         image.updated_at = image.created_at;
         let place = scope.clone();
@@ -170,8 +170,8 @@ impl Store {
                 .get(transaction, &[place.namespace.as_str(), &image.name])?
                 .ok_or_else(|| ImageError::NotFound(image.name.clone()))?;
             let mut updated = masked(&old, &image, &mask)?;
-            updated.labels.retain(|_, value| !value.is_empty());
             validate(&updated)?;
+            updated.labels.retain(|_, value| !value.is_empty());
             updated.created_at = old.created_at;
             updated.updated_at = epoch.or_else(|| Some(std::time::SystemTime::now().into()));
             put(transaction, &place, &updated)?;

@@ -23,8 +23,8 @@ impl Manager {
         mut labels: Labels,
         temporary: bool,
     ) -> Result<Activation, MountError> {
-        labels.retain(|_, value| !value.is_empty());
         label::validate(&labels)?;
+        labels.retain(|_, value| !value.is_empty());
         let plan = Plan::of(mounts, temporary)?;
         let now = Some(SystemTime::now().into());
         let begun = Activation {

@@ -68,7 +68,8 @@ impl Content for ContentService {
 
     async fn delete(&self, request: Request<DeleteContentRequest>) -> Result<Response<()>, Status> {
         let scope = Scope::require(request.metadata()).map_err(status)?;
-        let digest = digest(&request.into_inner().digest)?;
+        let digest = request.into_inner().digest.parse::<Digest>();
+        let digest = digest.map_err(|error| Status::invalid_argument(error.to_string()))?;
         self.0.content.delete(&scope, &digest).await.map_err(status)?;
         Ok(Response::new(()))
     }
@@ -76,7 +77,8 @@ impl Content for ContentService {
     async fn read(&self, request: Request<ReadContentRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
         let ReadContentRequest { digest: text, offset, size } = request.into_inner();
-        let digest = digest(&text)?;
+        let digest = text.parse::<Digest>();
+        let digest = digest.map_err(|error| Status::invalid_argument(format!("{text}: {error}")))?;
         let blob = self.0.content.info(&namespace, &digest).map_err(status)?;
         let offset = offset.max(0);
         if offset > blob.size {

@@ -24,8 +24,8 @@ impl Snapshots {
         if name.is_empty() {
             return Err(StateError::NoKey.into());
         }
-        labels.retain(|_, value| !value.is_empty());
         label::validate(&labels)?;
+        labels.retain(|_, value| !value.is_empty());
         let view = self.0.metadata.read()?;
         if SNAPSHOTS.contains(&view, &[scope.namespace.as_str(), self.name(), name])? {
             return Err(SnapshotError::AlreadyExists(name.to_owned()));

@@ -24,6 +24,9 @@ impl Snapshots {
         record: Record,
         mask: Vec<String>,
     ) -> Result<Record, SnapshotError> {
+        if record.key.is_empty() {
+            return Err(StateError::NoKey.into());
+        }
         let mask = if mask.is_empty() { vec!["labels".to_owned()] } else { mask };
         let (this, namespace) = (self.clone(), namespace.clone());
         let updated = self
@@ -37,8 +40,8 @@ impl Snapshots {
                         return Err(StateError::Field { field, key }.into());
                     }
                 }
-                updated.labels.retain(|_, value| !value.is_empty());
                 label::validate(&updated.labels)?;
+                updated.labels.retain(|_, value| !value.is_empty());
                 updated.updated_at = Some(SystemTime::now().into());
                 SNAPSHOTS.put(transaction, &[namespace.as_str(), this.name(), &updated.key], &updated)?;
                 Ok::<_, SnapshotError>(updated)

@@ -47,8 +47,8 @@ impl Snapshots {
         if key.is_empty() {
             return Err(StateError::NoKey.into());
         }
-        labels.retain(|_, value| !value.is_empty());
         label::validate(&labels)?;
+        labels.retain(|_, value| !value.is_empty());
         if let Some(present) = self.present(scope, key, labels.get(TARGET)).await? {
             return Err(present);
         }

@@ -116,8 +116,8 @@ impl Snapshots {
 impl Publication {
     fn into_record(self, usage: Usage, leased: bool) -> Result<(Reserved, Record), SnapshotError> {
         let Self { staging, name, parent, mut labels } = self;
-        labels.retain(|_, value| !value.is_empty());
         label::validate(&labels)?;
+        labels.retain(|_, value| !value.is_empty());
         let now = Some(SystemTime::now().into());
         let record = Record {
             key: name.to_string(),
