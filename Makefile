@@ -2,6 +2,7 @@
 CARGO  ?= cargo
 TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --target $(TARGET)
+VM     := $(CARGO) run --locked --release -q -p dhow-integration-tests --bin vm
 export DHOW_BIN := $(CURDIR)/bin
 
 .PHONY: help build packages demo test test-vm bench check clean
@@ -9,7 +10,7 @@ export DHOW_BIN := $(CURDIR)/bin
 help:
 	@echo "make build   the five binaries, into bin/"
 	@echo "make demo    the main job on a private stack: pull, run, exec, logs, networks (root)"
-	@echo "make test    unit and integration tests (root)"
+	@echo "make test    unit and integration tests, and those of test-vm (root)"
 	@echo "make test-vm the runtime's tests in a virtual machine: systemd, cgroup v2, AppArmor, CRIU (root)"
 	@echo "make bench   side by side with the installed runc, crun, containerd and docker (root)"
 	@echo "             GROUP=\"runtime stack\": only these of runtime supervisor stack memory log image"
@@ -32,9 +33,10 @@ demo: packages build
 
 test: packages build
 	$(CARGO) test --locked --release --workspace
+	$(VM)
 
 test-vm: packages build
-	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin vm
+	$(VM)
 
 bench: packages build
 	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin bench -- $(GROUP)
