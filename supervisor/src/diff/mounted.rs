@@ -31,8 +31,14 @@ impl Directories {
         match mount.r#type.as_str() {
             "overlay" => {
                 let option = |name: &str| mount.options.iter().find_map(|option| option.strip_prefix(name));
-                let lower = option("lowerdir=")?.split(':').map(PathBuf::from).collect();
-                Some(Self { upper: option("upperdir=").map(PathBuf::from), lower, overlay: true })
+                let upper = option("upperdir=").map(PathBuf::from);
+                let lower: Vec<PathBuf> = option("lowerdir=")
+                    .into_iter()
+                    .flat_map(|lower| lower.split(':'))
+                    .map(PathBuf::from)
+                    .collect();
+                // With an upper directory alone: the client wants the layer apart, to give it a parent later.
+                (upper.is_some() || !lower.is_empty()).then_some(Self { upper, lower, overlay: true })
             }
             "bind" | "rbind" if mount.options.iter().any(|option| option == "ro") => {
                 Some(Self { upper: None, lower: vec![PathBuf::from(&mount.source)], overlay: false })
@@ -102,6 +108,9 @@ mod tests {
         let directories = Directories::of(&[overlay]).expect("an overlay");
         assert_eq!(directories.upper, Some("/u".into()));
         assert_eq!(directories.lower, [PathBuf::from("/b"), "/a".into()]);
+        let apart =
+            Directories::of(&[new("overlay", "overlay", &["rw", "upperdir=/u"])]).expect("an overlay");
+        assert_eq!((apart.upper, apart.lower.len(), apart.overlay), (Some("/u".into()), 0, true));
         let bound = Directories::of(&[new("bind", "/x", &["rw", "rbind"])]).expect("a bind mount");
         assert_eq!((bound.upper, bound.lower.len(), bound.overlay), (Some("/x".into()), 0, false));
         let view = Directories::of(&[new("bind", "/x", &["ro", "rbind"])]).expect("a bind mount");

@@ -14,7 +14,7 @@ mod mounts;
 mod namespaces;
 mod plugins;
 mod sandbox;
-mod snapshots;
+pub(crate) mod snapshots;
 mod streaming;
 mod tasks;
 mod transfer;
@@ -84,7 +84,7 @@ pub(crate) async fn serve(
         .add_service(containers::service(deps))
         .add_service(content::service(deps))
         .add_service(images::service(deps))
-        .add_service(snapshots::service(deps))
+        .add_service(snapshots::service(&deps.snapshotters))
         .add_service(leases::service(deps))
         .add_service(mounts::service(deps))
         .add_service(tasks::service(deps))

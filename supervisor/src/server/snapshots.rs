@@ -1,7 +1,5 @@
 //! `containerd.services.snapshots.v1.Snapshots`
 
-use std::sync::Arc;
-
 use dhow_proto::containerd::services::snapshots::v1::snapshots_server::{Snapshots, SnapshotsServer};
 use dhow_proto::containerd::services::snapshots::v1::{
     CleanupRequest, CommitSnapshotRequest, ListSnapshotsRequest, ListSnapshotsResponse, MountsRequest,
@@ -15,19 +13,18 @@ use super::convert::paths;
 use super::{Replies, pages};
 use crate::fault::status;
 use crate::namespace::{Namespace, Scope};
-use crate::snapshot;
-use crate::supervisor::Deps;
+use crate::snapshot::{self, Snapshotters};
 
 #[derive(Debug)]
-pub(crate) struct SnapshotsService(Arc<Deps>);
+pub(crate) struct SnapshotsService(Snapshotters);
 
-pub(crate) fn service(deps: &Arc<Deps>) -> SnapshotsServer<SnapshotsService> {
-    SnapshotsServer::new(SnapshotsService(deps.clone()))
+pub(crate) fn service(snapshotters: &Snapshotters) -> SnapshotsServer<SnapshotsService> {
+    SnapshotsServer::new(SnapshotsService(snapshotters.clone()))
 }
 
 impl SnapshotsService {
     fn named(&self, snapshotter: &str) -> Result<&snapshot::Snapshots, Status> {
-        self.0.snapshotters.named(snapshotter).map_err(status)
+        self.0.named(snapshotter).map_err(status)
     }
 }
 

@@ -44,7 +44,7 @@ impl Driver for Native {
         }
     }
 
-    /// None: a client that wants owners mapped changes them file by file.
+    /// None: a client that wants owners mapped changes them file by file, and a whole tree cannot get a parent later.
     fn capabilities(&self) -> &[&'static str] {
         &[]
     }

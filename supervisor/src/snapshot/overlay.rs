@@ -21,10 +21,22 @@ pub(crate) struct Overlay {
     options: Vec<String>,
     /// Whether it mounts overlays with mapped lower directories.
     maps: bool,
+    capabilities: Vec<&'static str>,
 }
 
 /// The capability of [`Overlay`] where it maps owners when a snapshot is mounted.
+///
+/// Mounts are mapped for whoever sets the labels. Clients of containerd 1.6 set them without a look at capabilities,
+/// and cannot do such mounts themselves; nothing in their requests tells them from newer ones, and a snapshot that
+/// silently has the wrong owners, as 1.6 makes it, is worse than a refusal.
 const REMAP: &str = "remap-ids";
+
+/// The capability to get a parent at the commit, so that a client can unpack layers side by side.
+///
+/// A directory holds only what differs, whatever it will stand on. The client has a layer applied to an overlay that
+/// has nothing but an upper directory, so whiteouts are kept as the kernel wants them: devices, which nobody makes in
+/// a user namespace as containerd's clients see it. They unpack one after the other there.
+const REBASE: &str = "rebase";
 
 impl Overlay {
     /// Finds out what this kernel needs and can do for snapshots below `root`.
@@ -34,10 +46,13 @@ impl Overlay {
         if Path::new("/sys/module/overlay/parameters/index").exists() {
             options.push("index=off".to_owned());
         }
-        if in_user_namespace() {
+        let (maps, confined) = (maps(root), in_user_namespace());
+        if confined {
             options.push("userxattr".to_owned());
         }
-        Self { options, maps: maps(root) }
+        let capabilities = [(REMAP, maps), (REBASE, !confined)];
+        let capabilities = capabilities.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
+        Self { options, maps, capabilities }
     }
 }
 
@@ -119,7 +134,7 @@ impl Driver for Overlay {
     }
 
     fn capabilities(&self) -> &[&'static str] {
-        if self.maps { &[REMAP] } else { &[] }
+        &self.capabilities
     }
 
     fn holds_differences(&self) -> bool {

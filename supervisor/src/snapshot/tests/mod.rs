@@ -1,14 +1,16 @@
-//! The conformance suite of snapshots, run on every driver, with real mounts; and what only one of them does.
+//! Snapshots on real mounts: the conformance suite ([`conformance`]), and what only some drivers do.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+mod conformance;
+mod subject;
+
 use std::path::{Path, PathBuf};
 
 use dhow_proto::containerd::types::Mount;
 use dhow_proto::error::Kind as Failure;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
+use rustix::mount::{UnmountFlags, unmount};
 use tempfile::TempDir;
 
-use super::{Kind, Publication, Snapshots, Snapshotters, Staging};
+use super::{Kind, Publication, Snapshotters, Staging};
 use crate::content::Digest;
 use crate::event::{Exchange, Subscription};
 use crate::fault::Fault;
@@ -57,18 +59,8 @@ struct Mounted(TempDir);
 impl Mounted {
     fn new(mounts: &[Mount]) -> Self {
         let target = tempfile::tempdir().expect("temporary folder");
-        for one in mounts {
-            if one.r#type == "bind" {
-                mount_bind_recursive(&one.source, target.path()).expect("bind");
-                if one.options.iter().any(|option| option == "ro") {
-                    let flags = MountFlags::RDONLY | MountFlags::BIND;
-                    rustix::mount::mount_remount(target.path(), flags, "").expect("read-only");
-                }
-            } else {
-                let options = std::ffi::CString::new(one.options.join(",")).expect("no zero byte");
-                mount(&one.source, target.path(), &one.r#type, MountFlags::empty(), options.as_c_str())
-                    .expect("overlay");
-            }
+        for Mount { r#type, source, options, .. } in mounts {
+            dhow_linux::fstab::mount(r#type, source, options, target.path()).expect("mount");
         }
         Self(target)
     }
@@ -84,80 +76,12 @@ impl Drop for Mounted {
     }
 }
 
-/// Prepares `key` on `parent`, lets `change` work on it, and commits it as `name`.
-async fn layer(snapshots: &Snapshots, name: &str, parent: &str, change: impl FnOnce(&Path)) {
-    let here = scope();
-    let key = format!("{name}-active");
-    let mounts = snapshots.prepare(&here, &key, parent, Labels::new()).await.expect("prepare");
-    let mounted = Mounted::new(&mounts);
-    change(mounted.path());
-    drop(mounted);
-    snapshots.commit(&here, name, &key, "", Labels::new()).await.expect("commit");
-}
-
 fn write(path: PathBuf, text: &str) {
     std::fs::write(path, text).expect("write");
 }
 
 fn read(path: PathBuf) -> String {
     std::fs::read_to_string(path).expect("read")
-}
-
-#[tokio::test]
-async fn every_driver_stacks_layers_and_keeps_what_is_committed() {
-    if !is_root() {
-        return;
-    }
-    let world = world();
-    for snapshots in world.snapshotters.all() {
-        let here = scope();
-        layer(snapshots, "one", "", |root| {
-            write(root.join("a"), "a1");
-            write(root.join("gone"), "soon");
-            std::fs::create_dir(root.join("d")).expect("mkdir");
-            write(root.join("d/old"), "old");
-            symlink("a", root.join("link")).expect("symlink");
-            std::fs::hard_link(root.join("a"), root.join("twin")).expect("link");
-            std::fs::set_permissions(root.join("a"), PermissionsExt::from_mode(0o4751)).expect("chmod");
-            rustix::fs::setxattr(root.join("a"), "user.k", b"v", rustix::fs::XattrFlags::empty())
-                .expect("xattr");
-        })
-        .await;
-        layer(snapshots, "two", "one", |root| {
-            write(root.join("b"), "b2");
-            std::fs::remove_file(root.join("gone")).expect("remove");
-            std::fs::remove_dir_all(root.join("d")).expect("remove");
-            std::fs::create_dir(root.join("d")).expect("mkdir");
-            write(root.join("d/new"), "new");
-        })
-        .await;
-        layer(snapshots, "three", "two", |root| write(root.join("a"), "a3")).await;
-
-        for (key, parent, a) in [("v2", "two", "a1"), ("v3", "three", "a3")] {
-            let view = Mounted::new(&snapshots.view(&here, key, parent, Labels::new()).await.expect("view"));
-            assert_eq!(read(view.path().join("a")), a);
-            assert_eq!(read(view.path().join("b")), "b2");
-            assert_eq!(read(view.path().join("d/new")), "new");
-            assert!(!view.path().join("gone").exists() && !view.path().join("d/old").exists());
-            assert!(std::fs::write(view.path().join("a"), "no").is_err(), "a view is read-only");
-        }
-        let base = Mounted::new(&snapshots.view(&here, "v1", "one", Labels::new()).await.expect("view"));
-        let a = std::fs::metadata(base.path().join("a")).expect("stat");
-        assert_eq!((a.mode() & 0o7777, a.nlink()), (0o4751, 2), "{}", snapshots.name());
-        assert_eq!(std::fs::read_link(base.path().join("link")).expect("readlink"), Path::new("a"));
-        let mut value = [0; 8];
-        let length = rustix::fs::getxattr(base.path().join("a"), "user.k", &mut value).expect("xattr");
-        assert_eq!(&value[..length], b"v");
-        drop(base);
-
-        let one = snapshots.prepare(&here, "w1", "three", Labels::new()).await.expect("prepare");
-        let two = snapshots.prepare(&here, "w2", "three", Labels::new()).await.expect("prepare");
-        let (one, two) = (Mounted::new(&one), Mounted::new(&two));
-        write(one.path().join("mine"), "1");
-        assert!(!two.path().join("mine").exists(), "siblings are apart");
-        drop((one, two));
-        assert_eq!(snapshots.mounts(&here.namespace, "w1").expect("mounts").len(), 1);
-    }
 }
 
 #[tokio::test]
@@ -308,4 +232,29 @@ async fn a_start_after_a_crash_deletes_what_no_record_names() {
     while std::fs::read_dir(&root).expect("list").count() > 1 {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+}
+
+/// A client that unpacks side by side has each layer applied to the upper directory alone.
+#[tokio::test]
+async fn a_layer_that_was_unpacked_apart_hides_what_is_below() {
+    if !is_root() {
+        return;
+    }
+    let world = world();
+    let snapshots = world.snapshotters.named("overlayfs").expect("overlayfs");
+    assert!(snapshots.capabilities().contains(&"rebase"));
+    assert!(world.snapshotters.named("native").expect("native").capabilities().is_empty());
+    let (here, none) = (scope(), Labels::new);
+    let below = snapshots.prepare(&here, "below", "", none()).await.expect("prepare");
+    let above = snapshots.prepare(&here, "above", "", none()).await.expect("prepare");
+    write(Path::new(&below[0].source).join("hidden"), "h");
+    write(Path::new(&below[0].source).join("seen"), "s");
+    let whiteout = Path::new(&above[0].source).join("hidden");
+    let kind = rustix::fs::FileType::CharacterDevice;
+    rustix::fs::mknodat(rustix::fs::CWD, &whiteout, kind, rustix::fs::Mode::empty(), 0).expect("mknod");
+    snapshots.commit(&here, "one", "below", "", none()).await.expect("commit");
+    snapshots.commit(&here, "two", "above", "one", none()).await.expect("commit");
+    let seen = Mounted::new(&snapshots.view(&here, "view", "two", none()).await.expect("view"));
+    assert_eq!(read(seen.path().join("seen")), "s");
+    assert!(!seen.path().join("hidden").exists());
 }
