@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use dhow_integration_tests::peers::Dockerd;
-use dhow_integration_tests::process::{Done, run, run_with};
+use dhow_integration_tests::process::{Done, eventually, run, run_with};
 use dhow_integration_tests::{binaries, busybox};
 
 fn command(dockerd: &Dockerd, arguments: &[&str]) -> Command {
@@ -31,7 +31,9 @@ fn our_cli_drives_a_stock_dockerd() {
     assert_eq!(run_with(&mut command(&dockerd, &cat), b"hi\n").ok(), "hi");
     let id =
         dhow(&dockerd, &["run", "-d", "--network=none", "--name", "box", "busybox", "sleep", "1000"]).ok();
-    assert_eq!(dhow(&dockerd, &["exec", "box", "cat", "/proc/1/comm"]).ok(), "sleep");
+    eventually("the program runs", || {
+        dhow(&dockerd, &["exec", "box", "cat", "/proc/1/comm"]).ok() == "sleep"
+    });
     // Docker's CLI knows `--format json` since 23.0.
     let version = dockerd.docker(&["version", "--format", "{{.Client.Version}}"]).ok();
     let old =

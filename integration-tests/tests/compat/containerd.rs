@@ -44,10 +44,10 @@ fn lives(containerd: &Containerd, options: &[&str]) {
     let done = with(&["run", "--rm"], &[IMAGE, "one", "sh", "-c", "echo hello; exit 3"]).exits(3);
     assert_eq!(done.stdout, "hello\n");
     with(&["run", "-d"], &[IMAGE, "task", "sleep", "1000"]).ok();
-    assert_eq!(
-        containerd.ctr(&["tasks", "exec", "--exec-id", "e1", "task", "cat", "/proc/1/comm"]).ok(),
-        "sleep"
-    );
+    // Started is said a moment before the process is its program.
+    eventually("the program runs", || {
+        containerd.ctr(&["tasks", "exec", "--exec-id", "e1", "task", "cat", "/proc/1/comm"]).ok() == "sleep"
+    });
     containerd.ctr(&["tasks", "exec", "--exec-id", "e2", "task", "sh", "-c", "exit 9"]).exits(9);
     let pid = containerd.init_pid("task").to_string();
     assert!(containerd.ctr(&["tasks", "ps", "task"]).ok().contains(&pid));

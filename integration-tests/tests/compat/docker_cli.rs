@@ -29,7 +29,7 @@ fn runs_in_the_background_and_is_observed() {
         let logs = stack.docker(&["logs", "box"]);
         logs.stdout == "one\n" && logs.stderr == "two\n"
     });
-    assert_eq!(stack.docker(&["exec", "box", "cat", "/proc/1/comm"]).ok(), "sleep");
+    eventually("the program runs", || stack.docker(&["exec", "box", "cat", "/proc/1/comm"]).ok() == "sleep");
     stack.docker(&["exec", "box", "sh", "-c", "exit 3"]).exits(3);
     stack.docker(&["stop", "-t", "1", "box"]).ok();
     assert_eq!(

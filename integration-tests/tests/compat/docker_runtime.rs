@@ -68,7 +68,9 @@ fn runs(dockerd: &Dockerd) {
 
 fn is_driven(dockerd: &Dockerd) {
     dockerd.docker(&["run", "-d", "--network=none", "--name=box", "busybox", "sleep", "1000"]).ok();
-    assert_eq!(dockerd.docker(&["exec", "box", "cat", "/proc/1/comm"]).ok(), "sleep");
+    eventually("the program runs", || {
+        dockerd.docker(&["exec", "box", "cat", "/proc/1/comm"]).ok() == "sleep"
+    });
     dockerd.docker(&["exec", "box", "sh", "-c", "exit 9"]).exits(9);
     dockerd.docker(&["pause", "box"]).ok();
     assert_eq!(inspect(dockerd, "{{.State.Status}}", "box"), "paused");

@@ -47,7 +47,7 @@ fn runs_with_streams_status_and_terminal() {
 fn drives_a_container_through_its_life() {
     let podman = Podman::new();
     podman.run(&["-d", "--name", "box", "--restart=on-failure:2", "busybox", "sleep", "1000"]).ok();
-    assert_eq!(podman.call(&["exec", "box", "cat", "/proc/1/comm"]).ok(), "sleep");
+    eventually("the program runs", || podman.call(&["exec", "box", "cat", "/proc/1/comm"]).ok() == "sleep");
     podman.call(&["exec", "box", "sh", "-c", "exit 9"]).exits(9);
     podman.call(&["pause", "box"]).ok();
     assert_eq!(podman.call(&["inspect", "-f", "{{.State.Status}}", "box"]).ok(), "paused");
