@@ -24,6 +24,7 @@ mod options;
 mod registry;
 mod sandbox;
 mod server;
+mod slot;
 mod snapshot;
 mod supervisor;
 mod task;

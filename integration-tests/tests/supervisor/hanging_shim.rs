@@ -136,7 +136,6 @@ fn a_create_given_up_on_a_hanging_shim_can_be_retried_at_once() {
 }
 
 #[test]
-#[ignore = "the retry fails now and then; the cause is not known yet"]
 fn a_sandbox_given_up_on_a_hanging_shim_can_be_retried_at_once() {
     let supervisor = Supervisor::start();
     let moody = Moody::new(&supervisor);

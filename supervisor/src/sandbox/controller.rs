@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_proto::containerd::events::{SandboxCreate, SandboxStart};
@@ -11,7 +11,7 @@ use dhow_proto::containerd::types::Mount;
 use dhow_proto::error::Kind;
 use prost::Message;
 use prost_types::Any;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::error::ControllerError;
 use super::instance::Instance;
@@ -19,6 +19,7 @@ use super::record::Sandbox;
 use crate::event::Exchange;
 use crate::identifier;
 use crate::namespace::Namespace;
+use crate::slot::{Key, Slot, Slots};
 use crate::task::{Bundle, Endpoint, Launcher};
 use crate::ttrpc::CallError;
 
@@ -26,9 +27,6 @@ use crate::ttrpc::CallError;
 const PLUGIN: &str = "io.containerd.sandbox.controller.v1.shim";
 /// How long a create that its client has given up may still run before its shim is killed.
 const ABANDONED: Duration = Duration::from_secs(2);
-
-/// Whose sandbox it is, and its id.
-pub(super) type Key = (Namespace, String);
 
 /// Runs sandboxes; clones share them.
 #[derive(Debug, Clone)]
@@ -39,19 +37,7 @@ struct Inner {
     folder: PathBuf,
     launcher: Launcher,
     events: Exchange,
-    slots: Mutex<HashMap<Key, Slot>>,
-    /// Told when an id becomes free.
-    changed: Notify,
-}
-
-/// What is known of an id.
-#[derive(Debug, Clone)]
-pub(super) enum Slot {
-    /// Its shim is being started.
-    Creating,
-    /// What was there is being taken away; then the id is free again.
-    Leaving,
-    Ready(Arc<Instance>),
+    slots: Slots<Instance>,
 }
 
 /// What a sandbox is made from.
@@ -91,13 +77,13 @@ pub(crate) struct Started {
 impl Controller {
     /// A controller of the bundles below `state`, whose shims `launcher` starts.
     pub(crate) fn new(state: &Path, launcher: Launcher, events: Exchange) -> Self {
-        let (folder, slots, changed) = (state.join(PLUGIN), Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { folder, launcher, events, slots, changed }))
+        let (folder, slots) = (state.join(PLUGIN), Slots::default());
+        Self(Arc::new(Inner { folder, launcher, events, slots }))
     }
 
     /// Whether a sandbox runs or is being created.
     pub(crate) fn has(&self, namespace: &Namespace, id: &str) -> bool {
-        self.slots().contains_key(&(namespace.clone(), id.to_owned()))
+        self.slots().contains(&(namespace.clone(), id.to_owned()))
     }
 
     /// How to reach the shim of a sandbox, for the tasks that join it.
@@ -113,34 +99,14 @@ impl Controller {
     ) -> Result<(), ControllerError> {
         identifier::validate(&new.id).map_err(ControllerError::Id)?;
         let key = (namespace.clone(), new.id.clone());
-        self.reserve(&key).await?;
+        if !self.slots().reserve(&key).await {
+            return Err(ControllerError::AlreadyExists(key.1));
+        }
         let (present, abandoned) = oneshot::channel();
         let id = key.1.clone();
         let created = tokio::spawn(self.clone().create_reserved(key, new, abandoned)).await;
         drop::<oneshot::Sender<()>>(present);
         created.unwrap_or(Err(ControllerError::Canceled(id)))
-    }
-
-    /// Takes a free id, waiting for what is on its way out.
-    async fn reserve(&self, key: &Key) -> Result<(), ControllerError> {
-        loop {
-            let mut changed = std::pin::pin!(self.0.changed.notified());
-            changed.as_mut().enable();
-            {
-                let mut slots = self.slots();
-                match slots.get(key) {
-                    None => {
-                        slots.insert(key.clone(), Slot::Creating);
-                        return Ok(());
-                    }
-                    Some(Slot::Leaving) => {}
-                    Some(Slot::Creating | Slot::Ready(_)) => {
-                        return Err(ControllerError::AlreadyExists(key.1.clone()));
-                    }
-                }
-            }
-            changed.await;
-        }
     }
 
     async fn create_reserved(
@@ -154,7 +120,7 @@ impl Controller {
             created = &mut creating => created,
             _ = &mut abandoned => {
                 // Whoever creates it anew waits for that.
-                self.set(&key, Slot::Leaving);
+                self.slots().set(&key, Slot::Leaving);
                 let finished = tokio::time::timeout(ABANDONED, &mut creating).await;
                 drop(creating);
                 match finished {
@@ -167,14 +133,14 @@ impl Controller {
         };
         match created {
             Ok(instance) => {
-                self.slots().insert(key.clone(), Slot::Ready(Arc::clone(&instance)));
+                self.slots().set(&key, Slot::Ready(Arc::clone(&instance)));
                 let event = SandboxCreate { sandbox_id: key.1.clone() };
                 self.events().publish(key.0.as_str(), "/sandboxes/create", &event);
                 self.follow(instance);
                 Ok(())
             }
             Err(error) => {
-                self.free(&key);
+                self.slots().free(&key);
                 Err(error)
             }
         }
@@ -304,16 +270,6 @@ impl Controller {
         }
     }
 
-    fn set(&self, key: &Key, slot: Slot) {
-        self.slots().insert(key.clone(), slot);
-        self.0.changed.notify_waiters();
-    }
-
-    pub(super) fn free(&self, key: &Key) {
-        self.slots().remove(key);
-        self.0.changed.notify_waiters();
-    }
-
     pub(super) fn folder(&self) -> &Path {
         &self.0.folder
     }
@@ -327,17 +283,14 @@ impl Controller {
     }
 
     fn instance(&self, namespace: &Namespace, id: &str) -> Result<Arc<Instance>, ControllerError> {
-        match self.slots().get(&(namespace.clone(), id.to_owned())) {
-            Some(Slot::Ready(instance)) => Ok(Arc::clone(instance)),
-            Some(Slot::Creating | Slot::Leaving) | None => Err(ControllerError::NotFound(id.to_owned())),
-        }
+        self.slots().get(namespace, id).ok_or_else(|| ControllerError::NotFound(id.to_owned()))
     }
 
     pub(super) fn bundle(&self, (namespace, id): &Key) -> Bundle {
         Bundle::at(self.0.folder.join(namespace.as_str()).join(id))
     }
 
-    pub(super) fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn slots(&self) -> &Slots<Instance> {
+        &self.0.slots
     }
 }

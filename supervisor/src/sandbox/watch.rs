@@ -10,9 +10,10 @@ use dhow_proto::error::{Kind, chain};
 use futures_util::future::join_all;
 use prost_types::Timestamp;
 
-use super::controller::{Controller, Key, Slot};
+use super::controller::Controller;
 use super::instance::Instance;
 use crate::namespace::Namespace;
+use crate::slot::{Key, Slot};
 use crate::task::{Endpoint, binary_of, folders, kill_listener};
 use crate::ttrpc::CallError;
 
@@ -46,7 +47,7 @@ impl Controller {
                 return self.clean_up(&key).await;
             }
         };
-        self.slots().insert(key.clone(), Slot::Ready(Arc::clone(&instance)));
+        self.slots().set(&key, Slot::Ready(Arc::clone(&instance)));
         match tokio::time::timeout(PATIENCE, instance.status(false)).await {
             // A shim without a sandbox: we died in the middle of a create.
             Ok(Err(call)) if call.kind() == Kind::NotFound => self.retire(&instance).await,
@@ -88,9 +89,9 @@ impl Controller {
     pub(super) async fn retire(&self, instance: &Instance) {
         instance.leave();
         let key = (instance.namespace.clone(), instance.id.clone());
-        self.slots().insert(key.clone(), Slot::Leaving);
+        self.slots().set(&key, Slot::Leaving);
         self.end(instance).await;
-        self.free(&key);
+        self.slots().free(&key);
     }
 
     /// Ends the shim of a sandbox and removes its bundle.

@@ -16,9 +16,10 @@ use nix::unistd::Pid;
 use super::bundle::Bundle;
 use super::exit::Exit;
 use super::launch::has_joined;
-use super::manager::{Key, Manager, Slot};
+use super::manager::Manager;
 use super::runtime_name;
 use super::shim::{Ended, STATE, Task};
+use crate::slot::{Key, Slot};
 use crate::ttrpc::Client;
 
 /// How long a shim may take to delete or to go away.

@@ -12,11 +12,12 @@ use super::bundle::Bundle;
 use super::error::TaskError;
 use super::launch::Endpoint;
 use super::log::ShimLog;
-use super::manager::{Key, Manager, Slot};
+use super::manager::Manager;
 use super::shim::Task;
 use crate::checkpoint;
 use crate::identifier;
 use crate::namespace::Namespace;
+use crate::slot::{Key, Slot};
 
 /// How long a create that its client has given up may still run before its shim is killed.
 const ABANDONED: Duration = Duration::from_secs(2);

@@ -7,9 +7,10 @@ use dhow_proto::error::Kind;
 
 use super::error::TaskError;
 use super::exit::Exit;
-use super::manager::{Manager, Slot};
+use super::manager::Manager;
 use super::shim::{Ended, Task};
 use crate::fault::Fault;
+use crate::slot::Slot;
 
 impl Manager {
     /// Deletes a task that has ended. Its shim goes in the background; the id is usable at once, as a new task waits

@@ -17,10 +17,11 @@ use super::error::LaunchError;
 use super::exit::Exit;
 use super::launch::Endpoint;
 use super::log::ShimLog;
-use super::manager::{Key, Manager, Slot};
+use super::manager::Manager;
 use super::shim::{STATE, Task};
 use crate::identifier;
 use crate::namespace::Namespace;
+use crate::slot::{Key, Slot};
 use crate::ttrpc::CallError;
 
 /// How long a shim may take to say what state its task is in before the others go on without it.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::manager::Slot;
 use super::*;
 use crate::event::Exchange;
 use crate::fault::Fault;
 use crate::namespace::Namespace;
+use crate::slot::Slot;
 
 fn manager(state: &std::path::Path) -> (Manager, Namespace) {
     let manager = Manager::new(
