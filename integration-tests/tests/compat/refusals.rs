@@ -61,7 +61,9 @@ fn digest(bytes: &[u8]) -> String {
 
 /// One label of `size` bytes, its key counted.
 fn label(size: usize) -> HashMap<String, String> {
-    HashMap::from([("key".to_owned(), "x".repeat(size - 3))])
+    // What nobody refers to is the garbage collector's, also in the middle of a table.
+    let kept = ("containerd.io/gc.root".to_owned(), "now".to_owned());
+    HashMap::from([("key".to_owned(), "x".repeat(size - 3)), kept])
 }
 
 /// One whose key alone is too long.
@@ -223,6 +225,7 @@ async fn content(table: &mut Table) {
         r#ref: reference.to_owned(),
         expected: blob.clone(),
         data: BLOB.to_vec(),
+        labels: label(9),
         ..content::WriteContentRequest::default()
     };
     ingest(table, "without reference", commit("")).await;
@@ -450,7 +453,6 @@ fn compare(containerd: &Containerd) {
 }
 
 #[test]
-#[ignore = "fails now and then beside many other tests; the cause is not known yet"]
 fn codes_and_words_are_containerds() {
     compare(&Containerd::start());
 }
