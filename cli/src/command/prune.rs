@@ -1,12 +1,43 @@
-//! What the `prune` commands share: the question before, the lists and the sum after.
+//! What the `prune` commands share: their flags, the question before, the lists and the sum after.
 
 use std::io::BufRead;
 
+use crate::client::query::Filters;
 use crate::error::Failure;
 use crate::output::{put, units};
 
+/// The flags of every `prune`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Choice {
+    /// Remove only what meets the conditions (e.g. "until=24h", "label=<key>=<value>")
+    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
+    pub(super) filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Choice {
+    pub(super) fn filters(&self) -> Result<Filters, Failure> {
+        Ok(Filters::parse(&self.filter)?)
+    }
+
+    /// Warns and asks, unless forced.
+    pub(super) fn ask(&self, what: &str, warning: &str) -> Result<(), Failure> {
+        self.put(what, &format!("{warning}\nAre you sure you want to continue?"))
+    }
+
+    /// Puts the whole `question`, unless forced; a no is a failure that names `what`.
+    pub(super) fn put(&self, what: &str, question: &str) -> Result<(), Failure> {
+        if self.force || confirm(&format!("WARNING! {question}"))? {
+            return Ok(());
+        }
+        Err(format!("{what} prune has been cancelled").into())
+    }
+}
+
 /// Asks until something is answered; yes is `y` or `yes`.
-pub(super) fn confirm(warning: &str) -> Result<bool, Failure> {
+fn confirm(warning: &str) -> Result<bool, Failure> {
     put(&format!("{warning} [y/N] "))?;
     let mut answer = String::new();
     // An answer that cannot be read is none.
@@ -16,14 +47,6 @@ pub(super) fn confirm(warning: &str) -> Result<bool, Failure> {
         return Err(Failure::exit(0));
     }
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
-/// Asks unless `force`; a no is a failure that names `what`.
-pub(super) fn ask(force: bool, what: &str, warning: &str) -> Result<(), Failure> {
-    if force || confirm(&format!("WARNING! {warning}\nAre you sure you want to continue?"))? {
-        return Ok(());
-    }
-    Err(format!("{what} prune has been cancelled").into())
 }
 
 /// What was removed, under a heading; nothing when nothing was.

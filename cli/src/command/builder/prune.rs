@@ -16,12 +16,8 @@ pub(crate) struct Prune {
     /// Remove all of it, not just what has no name
     #[arg(short, long)]
     all: bool,
-    /// Remove only what meets the conditions (e.g. "until=24h")
-    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
-    filter: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    choice: prune::Choice,
     /// How much to keep
     #[arg(long, value_name = "bytes", value_parser = number::memory)]
     keep_storage: Option<i64>,
@@ -37,12 +33,9 @@ impl Verb for Prune {
         } else {
             "This will remove all dangling build cache."
         };
-        if !self.force && !prune::confirm(&format!("WARNING! {warning} Are you sure you want to continue?"))?
-        {
-            return Err("builder prune has been cancelled".into());
-        }
+        self.choice.put("builder", &format!("{warning} Are you sure you want to continue?"))?;
         let keep = self.keep_storage.map(|bytes| bytes.to_string()).unwrap_or_default();
-        let (text, freed) = cache(session, self.all, &Filters::parse(&self.filter)?, &keep).await?;
+        let (text, freed) = cache(session, self.all, &self.choice.filters()?, &keep).await?;
         put(&format!("{text}Total:\t{}\n", units::human_size(freed as f64)))
     }
 }

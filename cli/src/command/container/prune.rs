@@ -12,12 +12,8 @@ use crate::session::Session;
 /// Remove containers that do not run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prune {
-    /// Remove only what meets the conditions (e.g. "until=<timestamp>")
-    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
-    filter: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    choice: prune::Choice,
 }
 
 impl Verb for Prune {
@@ -25,8 +21,8 @@ impl Verb for Prune {
     const ABOUT: &'static str = "Remove all stopped containers";
 
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        prune::ask(self.force, "container", "This will remove all stopped containers.")?;
-        let (text, freed) = containers(session, &Filters::parse(&self.filter)?).await?;
+        self.choice.ask("container", "This will remove all stopped containers.")?;
+        let (text, freed) = containers(session, &self.choice.filters()?).await?;
         put(&(text + &prune::total(freed)))
     }
 }

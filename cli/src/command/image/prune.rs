@@ -15,12 +15,8 @@ pub(crate) struct Prune {
     /// Remove all unused images, not just those without a name
     #[arg(short, long)]
     all: bool,
-    /// Remove only what meets the conditions (e.g. "until=<timestamp>")
-    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
-    filter: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    choice: prune::Choice,
 }
 
 impl Verb for Prune {
@@ -33,8 +29,8 @@ impl Verb for Prune {
         } else {
             "This will remove all dangling images."
         };
-        prune::ask(self.force, "image", warning)?;
-        let (text, freed) = images(session, self.all, Filters::parse(&self.filter)?).await?;
+        self.choice.ask("image", warning)?;
+        let (text, freed) = images(session, self.all, self.choice.filters()?).await?;
         put(&(text + &prune::total(freed)))
     }
 }

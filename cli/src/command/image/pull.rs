@@ -31,13 +31,7 @@ impl Verb for Pull {
     const ABOUT: &'static str = "Download an image from a registry";
 
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        let reference = Reference::parse(&self.name)?;
-        if self.all_tags && !reference.is_name_only() {
-            return Err("tag can't be used with --all-tags/-a".into());
-        }
-        if !self.all_tags && reference.is_name_only() && !self.quiet {
-            put_line("Using default tag: latest")?;
-        }
+        let reference = super::transferred(&self.name, self.all_tags, self.quiet)?;
         let sink = if self.quiet { Sink::Nowhere } else { Sink::Stdout };
         let query = Query::new().set("fromImage", reference.canonical_name());
         let query = if self.all_tags { query } else { query.set("tag", reference.tag_or_digest()) };

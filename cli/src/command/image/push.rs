@@ -3,9 +3,8 @@
 use crate::client::{ApiVersion, Call, Query};
 use crate::command::Verb;
 use crate::error::Failure;
-use crate::option::reference::Reference;
 use crate::output::progress::{self, Sink};
-use crate::output::{put, put_line};
+use crate::output::put;
 use crate::session::Session;
 
 use super::path;
@@ -33,15 +32,9 @@ impl Verb for Push {
     const ABOUT: &'static str = "Upload an image to a registry";
 
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        let reference = Reference::parse(&self.name)?;
-        if self.all_tags && !reference.is_name_only() {
-            return Err("tag can't be used with --all-tags/-a".into());
-        }
+        let reference = super::transferred(&self.name, self.all_tags, self.quiet)?;
         if reference.has_digest() {
             return Err("cannot push a digest reference".into());
-        }
-        if !self.all_tags && reference.is_name_only() && !self.quiet {
-            put_line("Using default tag: latest")?;
         }
         let client = session.client()?;
         let mut query = Query::new();

@@ -12,12 +12,8 @@ use crate::session::Session;
 /// Remove networks that nothing uses.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prune {
-    /// Remove only what meets the conditions (e.g. "until=<timestamp>")
-    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
-    filter: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    choice: prune::Choice,
 }
 
 impl Verb for Prune {
@@ -26,8 +22,8 @@ impl Verb for Prune {
 
     async fn run(self, session: &Session) -> Result<(), Failure> {
         let warning = "This will remove all custom networks not used by at least one container.";
-        prune::ask(self.force, "network", warning)?;
-        put(&networks(session, &Filters::parse(&self.filter)?).await?)
+        self.choice.ask("network", warning)?;
+        put(&networks(session, &self.choice.filters()?).await?)
     }
 }
 

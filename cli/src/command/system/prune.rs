@@ -1,7 +1,6 @@
 //! `system prune`: remove everything that nothing uses.
 
 use crate::client::ApiVersion;
-use crate::client::query::Filters;
 use crate::command::{Verb, builder, container, image, network, prune, volume};
 use crate::error::Failure;
 use crate::output::{put, put_line};
@@ -13,12 +12,8 @@ pub(crate) struct Prune {
     /// Remove all unused images, not just those without a name
     #[arg(short, long)]
     all: bool,
-    /// Remove only what meets the conditions (e.g. "label=<key>=<value>")
-    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
-    filter: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    choice: prune::Choice,
     /// Remove anonymous volumes too
     #[arg(long)]
     volumes: bool,
@@ -29,15 +24,13 @@ impl Verb for Prune {
     const ABOUT: &'static str = "Remove unused data";
 
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        let filters = Filters::parse(&self.filter)?;
+        let filters = self.choice.filters()?;
         if self.volumes && filters.has("until") {
             return Err("ERROR: The \"until\" filter is not supported with \"--volumes\"".into());
         }
         // The build cache has an interface of its own since 1.31.
         let cache = session.client()?.version().await? >= ApiVersion(1, 31);
-        if !self.force && !prune::confirm(&self.question(cache))? {
-            return Err("system prune has been cancelled".into());
-        }
+        self.choice.put("system", &self.question(cache))?;
         let mut freed = 0;
         let (text, bytes) = container::prune::containers(session, &filters).await?;
         freed += bytes;
@@ -76,9 +69,9 @@ impl Prune {
         }
         let list = |lines: &[String]| lines.iter().map(|line| format!("  - {line}\n")).collect::<String>();
         let lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
-        let mut text = format!("WARNING! This will remove:\n{}", list(&lines));
-        if !self.filter.is_empty() {
-            let mut filters = self.filter.clone();
+        let mut text = format!("This will remove:\n{}", list(&lines));
+        if !self.choice.filter.is_empty() {
+            let mut filters = self.choice.filter.clone();
             filters.sort();
             text.push_str(&format!("\n  Items to be pruned will be filtered with:\n{}", list(&filters)));
         }

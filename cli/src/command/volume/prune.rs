@@ -15,12 +15,8 @@ pub(crate) struct Prune {
     /// Remove all unused volumes, not just anonymous ones
     #[arg(short, long)]
     all: bool,
-    /// Remove only what meets the conditions (e.g. "label=<label>")
-    #[arg(long, value_name = "filter", value_parser = crate::option::filter)]
-    filter: Vec<String>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    choice: prune::Choice,
 }
 
 /// The version since which only anonymous volumes are removed unless `all` is said.
@@ -32,7 +28,7 @@ impl Verb for Prune {
 
     async fn run(self, session: &Session) -> Result<(), Failure> {
         let client = session.client()?;
-        let mut filters = Filters::parse(&self.filter)?;
+        let mut filters = self.choice.filters()?;
         let anonymous = client.version().await? >= ANONYMOUS_ONLY;
         if self.all {
             client.require("all", ANONYMOUS_ONLY).await?;
@@ -46,7 +42,7 @@ impl Verb for Prune {
         } else {
             "This will remove all local volumes not used by at least one container."
         };
-        prune::ask(self.force, "volume", warning)?;
+        self.choice.ask("volume", warning)?;
         let (text, freed) = volumes(session, &filters).await?;
         put(&(text + &prune::total(freed)))
     }
