@@ -1,11 +1,12 @@
 //! Making processes: a new container's first one, and further ones in a running container. The runtime's side.
 //!
 //! ```text
-//! container   configuration → folder → cgroups → clone → dialogue → state document → (wait)
+//! container   folder → bundle → cgroups → setup → clone → dialogue → state document → (wait)
 //! exec        process → clone into the container's namespaces and cgroups → dialogue → (wait)
 //! ```
-//! What fails half-way is undone by [`undo::Undo`]; what is killed half-way is found by `delete --force`.
+//! What fails half-way is undone by the guards in [`undo`]; what is killed half-way is found by `delete --force`.
 
+mod bundle;
 mod container;
 mod dialogue;
 mod exec;
@@ -14,6 +15,7 @@ mod identity;
 mod limits;
 mod mapping;
 mod restore;
+mod setup;
 mod spawn;
 mod stdio;
 mod undo;

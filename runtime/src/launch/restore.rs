@@ -12,13 +12,14 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open};
 use serde_json::value::RawValue;
 
-use super::container::{complete_cgroups, enter_bundle, open_cgroups};
+use super::bundle::{self, Bundle};
+use super::container::begin_cgroups;
 use super::foreground::Foreground;
-use super::undo::Undo;
+use super::undo::{Folder, Undo};
 use super::{Creation, LaunchError, stdio};
 use crate::cgroup::Manager;
 use crate::container::destroy::unmount_root;
-use crate::container::{Container, Init, OciState, RESTORED_ROOT, State, Status, unfinished};
+use crate::container::{Container, Init, OciState, RESTORED_ROOT, State, Status};
 use crate::criu::{self, Common, Notification, Restore};
 use crate::hook::{self, Moment};
 use crate::init::sync::{Message, pair};
@@ -27,7 +28,6 @@ use crate::log;
 use crate::notify::Notify;
 use crate::rootfs::Rootfs;
 use crate::spec::{self, Spec};
-use crate::validate::validate;
 
 /// What `restore` asks for.
 #[derive(Debug)]
@@ -46,48 +46,38 @@ pub(crate) struct Restoration<'a> {
 pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> {
     let Restoration { creation, common, lsm_profile, lsm_mount_context } = restoration;
     let connection = creation.connection.clone().absolute()?;
-    let bundle = enter_bundle(creation.bundle.as_deref())?;
-    let folder = Container::reserve(creation.root, &creation.id)?;
-    let mut undo = Undo::new(folder.clone());
-    let (mut spec, mut text) = spec::load(Path::new("config.json"))?;
-    if let Some(notify) = Notify::of(&folder) {
-        // Its images have the mount; what it had to say it has said.
-        (spec, text) = notify.prepare(&text)?;
-    }
-    let rootfs = validate(&spec, &bundle, creation.no_pivot)?;
-    let process = crate::validate::process(spec.process.as_ref())?;
+    let path = bundle::enter(creation.bundle.as_deref())?;
+    let folder = Folder::reserve(creation.root, &creation.id)?;
+    // The images have the mount of a socket for readiness; what the container had to say it has said.
+    let bundle = Bundle::read(path, Notify::of(folder.path()).as_ref(), creation.no_pivot)?;
+    let spec = &bundle.spec;
+    let process = bundle.process()?;
     connection.check(process.terminal)?;
-    let mut cgroups = open_cgroups(&creation, &spec)?;
-    unfinished::note_cgroup(&folder, &spec.linux.cgroups_path)?;
-    cgroups.begin(spec.linux.resources.as_ref())?;
-    undo.cgroups = Some(cgroups.clone());
-    complete_cgroups(&mut cgroups, &spec, &mut undo)?;
+    let mut undo = begin_cgroups(&creation, spec, folder.path())?;
+    undo.cgroups.complete(spec.linux.resources.as_ref())?;
+    let cgroups = undo.cgroups.clone();
 
-    let config = String::from_utf8_lossy(&text).into_owned();
-    let mut state = State::new(creation.id.clone(), bundle.clone(), rootfs.clone(), raw(config)?);
+    let mut state = bundle.state(&creation.id);
     state.cgroup_paths = cgroups.paths();
     state.systemd_unit = cgroups.unit_name().map(str::to_owned);
     // The session keyring is not part of an image: what exec would join is not the container's.
     state.no_new_keyring = true;
-    if !process.terminal {
-        state.descriptors = stdio::names();
-    }
     let foreground = Foreground::prepare(&connection, creation.subreaper)?;
     let (console, terminal) = stdio::console(process, &connection)?;
-    make_mount_points(&spec, &rootfs, &cgroups)?;
-    let root = Root::mount(&folder, &rootfs)?;
+    make_mount_points(spec, &bundle.rootfs, &cgroups)?;
+    let root = Root::mount(folder.path(), &bundle.rootfs)?;
     let request = Restore {
         common: &common,
         lsm_profile: lsm_profile.as_deref(),
         lsm_mount_context: lsm_mount_context.as_deref(),
-        spec: &spec,
-        bundle: &bundle,
-        rootfs,
+        spec,
+        bundle: &bundle.path,
+        rootfs: bundle.rootfs.clone(),
         root: &root.0,
         cgroups: &cgroups,
         streams: !process.terminal,
     };
-    let mut listener = Listener { spec: &spec, bundle: &bundle, state, console, undo: &mut undo };
+    let mut listener = Listener { spec, bundle: &bundle.path, state, console, undo: &mut undo };
     let adds_time = criu::restore(&request, |heard| listener.hear(heard))?;
     let mut state = listener.state;
     drop(root);
@@ -96,14 +86,12 @@ pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> 
         // For exec: the processes are in a time namespace that the configuration says nothing of.
         state.config = with_time_namespace(&state.config)?;
     }
-    state.save(&folder)?;
-    cgroups.settle();
-    if let Some(undone) = &mut undo.cgroups {
-        undone.settle();
-    }
+    state.save(folder.path())?;
+    undo.cgroups.settle();
     connection.write_pid(init.pid)?;
-    let container = Container::new(folder, state, cgroups);
-    undo.disarm();
+    let container = Container::new(folder.path().to_owned(), state, undo.cgroups.clone());
+    undo.keep();
+    folder.keep();
     if connection.detach {
         return Ok(0);
     }
@@ -115,11 +103,6 @@ pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> 
     Ok(status)
 }
 
-fn raw(text: String) -> Result<Box<RawValue>, LaunchError> {
-    RawValue::from_string(text)
-        .map_err(|source| spec::LoadError::Decode { name: "config.json".to_owned(), source }.into())
-}
-
 fn with_time_namespace(config: &RawValue) -> Result<Box<RawValue>, LaunchError> {
     let failed = |source| spec::LoadError::Decode { name: "config.json".to_owned(), source };
     let mut value: serde_json::Value = serde_json::from_str(config.get()).map_err(failed)?;
@@ -127,7 +110,7 @@ fn with_time_namespace(config: &RawValue) -> Result<Box<RawValue>, LaunchError> 
     {
         namespaces.push(serde_json::json!({"type": "time"}));
     }
-    raw(value.to_string())
+    bundle::raw(value.to_string())
 }
 
 /// Makes what CRIU mounts on, in a process of its own: what it mounts for that is gone with it, whatever happens.
