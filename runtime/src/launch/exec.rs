@@ -15,6 +15,7 @@ use super::{Connection, LaunchError, limits, stdio};
 use crate::cgroup::Join;
 use crate::container::{Container, ContainerError, OciState, Status};
 use crate::init::{self, ExecSetup, Task, number_list};
+use crate::log;
 use crate::spec::{NamespaceKind, Process, Spec};
 
 /// What `exec` asks for.
@@ -36,44 +37,18 @@ pub(crate) struct Execution<'a> {
 
 /// Runs a process in a container; in the foreground also waits for its end. Gives the exit status.
 pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
-    let mut _step = crate::log::step("seal");
+    let mut _step = log::step("seal");
     super::seal()?;
-    _step = crate::log::step("prepare");
+    _step = log::step("prepare");
     let Execution { container, spec, process, connection, .. } = &execution;
     connection.check(process.terminal)?;
-    let pid = container.init().ok_or(ContainerError::NotRunning)?;
-    let init = pidfd_open(pid, PidfdFlags::empty()).map_err(LaunchError::call("pidfd_open"))?;
-    if container.init() != Some(pid) {
-        return Err(ContainerError::NotRunning.into());
-    }
-    let mut task = Task::new(process, &spec.linux)?;
-    task.sets_groups = rustix::process::geteuid().is_root();
-    if !container.state.no_new_keyring {
-        let name = CString::new(format!("_ses.{}", container.state.id)).unwrap_or_default();
-        task.keyring = Some(init::Keyring { name, permission: None });
-    }
+    let (pid, init) = first_process(container)?;
     let foreground = Foreground::prepare(connection, false)?;
-    let terminal = stdio::connect_task(&mut task, connection)?;
-    check_sub_cgroups(&execution)?;
-    let join = container.cgroup.join_below(|controller| sub_cgroup(&execution.cgroups, controller));
-    let join = join.map_err(LaunchError::Join)?;
-    let kinds = NamespaceKind::ALL.into_iter().filter(|kind| spec.has(*kind));
-    let namespaces = kinds.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
-    let (initial, last) = affinity(process)?;
-    if let Some(cpus) = &initial {
-        // The child inherits it until it is in the container's cgroup.
-        crate::log::debug(&format!("nsexec: affinity: {:#x}", cpus.first().copied().unwrap_or_default()));
-        dhow_linux::sched::set_affinity(0, cpus)
-            .map_err(LaunchError::call("error setting initial CPU affinity"))?;
-    }
-    let mut clamped = Clamped::default();
-    if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
-        // Inherited too: the child of a user who is not root could not be written to.
-        limits::set_oom_score(rustix::process::getpid(), score, &mut clamped)?;
-    }
-    // Without privileges of one's own only the user namespace gives the right to the others.
+    let (task, terminal) = task(&execution)?;
+    let join = join(&execution)?;
+    let affinity = inherit_affinity(process)?;
+    let clamped = inherit_oom_score(spec)?;
     let joins_user_first = spec.has(NamespaceKind::User) && !rustix::process::geteuid().is_root();
-    let namespaces = if joins_user_first { namespaces.without(NamespaceFlags::USER) } else { namespaces };
     let plan = Plan {
         user: joins_user_first.then(|| namespace_of(pid, "user")).transpose()?,
         pid: spec.has(NamespaceKind::Pid).then(|| namespace_of(pid, "pid")).transpose()?,
@@ -83,21 +58,21 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     };
     let setup = ExecSetup {
         init,
-        namespaces,
+        namespaces: namespaces(spec, joins_user_first),
         user_namespace: spec.has(NamespaceKind::User),
         join,
         must_join: !execution.rootless_cgroups,
-        affinity: last.or(initial),
+        affinity,
         task,
     };
-    _step = crate::log::step("clone");
+    _step = log::step("clone");
     let child = spawn(plan, move |channel| init::exec(setup, channel))?;
     attach(&execution, &child);
-    crate::log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
+    log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
     if let Some(class) = &container.state.resctrl {
         crate::resctrl::adopt(class, child.pid)?;
     }
-    _step = crate::log::step("wait for the process to be made");
+    _step = log::step("wait for the process to be made");
     let mut partner = Executor { execution: &execution, child: &child, clamped };
     let dialogue =
         Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
@@ -110,8 +85,66 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     if connection.detach {
         return Ok(0);
     }
-    _step = crate::log::step("run");
+    _step = log::step("run");
     foreground.wait(child.pid, terminal)
+}
+
+/// The container's first process, and the handle that is surely its own.
+fn first_process(container: &Container) -> Result<(Pid, OwnedFd), LaunchError> {
+    let pid = container.init().ok_or(ContainerError::NotRunning)?;
+    let handle = pidfd_open(pid, PidfdFlags::empty()).map_err(LaunchError::call("pidfd_open"))?;
+    if container.init() != Some(pid) {
+        return Err(ContainerError::NotRunning.into());
+    }
+    Ok((pid, handle))
+}
+
+/// What is to be run, and our end of its terminal when that is relayed.
+fn task<'a>(execution: &Execution<'a>) -> Result<(Task<'a>, Option<OwnedFd>), LaunchError> {
+    let mut task = Task::new(execution.process, &execution.spec.linux)?;
+    task.sets_groups = rustix::process::geteuid().is_root();
+    let state = &execution.container.state;
+    if !state.no_new_keyring {
+        let name = CString::new(format!("_ses.{}", state.id)).unwrap_or_default();
+        task.keyring = Some(init::Keyring { name, permission: None });
+    }
+    let terminal = stdio::connect_task(&mut task, &execution.connection)?;
+    Ok((task, terminal))
+}
+
+/// The doors of the cgroups that the process goes to.
+fn join(execution: &Execution<'_>) -> Result<Join, LaunchError> {
+    check_sub_cgroups(execution)?;
+    let below = |controller: &str| sub_cgroup(&execution.cgroups, controller);
+    execution.container.cgroup.join_below(below).map_err(LaunchError::Join)
+}
+
+/// The namespaces that the process joins. Without privileges of one's own only the user namespace, joined before,
+/// gives the right to the others.
+fn namespaces(spec: &Spec, user_before: bool) -> NamespaceFlags {
+    let kinds = NamespaceKind::ALL.into_iter().filter(|kind| spec.has(*kind));
+    let all = kinds.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
+    if user_before { all.without(NamespaceFlags::USER) } else { all }
+}
+
+/// Takes the CPUs that the process has until it is in the container's cgroup; gives those that it has from then on.
+fn inherit_affinity(process: &Process) -> Result<Cpus, LaunchError> {
+    let (initial, last) = affinity(process)?;
+    if let Some(cpus) = &initial {
+        log::debug(&format!("nsexec: affinity: {:#x}", cpus.first().copied().unwrap_or_default()));
+        dhow_linux::sched::set_affinity(0, cpus)
+            .map_err(LaunchError::call("error setting initial CPU affinity"))?;
+    }
+    Ok(last.or(initial))
+}
+
+/// Takes the container's score: the child of a user who is not root could not be written to.
+fn inherit_oom_score(spec: &Spec) -> Result<Clamped, LaunchError> {
+    let mut clamped = Clamped::default();
+    if let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) {
+        limits::set_oom_score(rustix::process::getpid(), score, &mut clamped)?;
+    }
+    Ok(clamped)
 }
 
 /// Refuses sub-cgroups of controllers that the container has none of, or outside of its own.
@@ -156,7 +189,7 @@ fn attach(execution: &Execution<'_>, child: &Child) {
         let below = sub_cgroup(&execution.cgroups, "").unwrap_or_default();
         if let Err(error) = manager.attach(&below, child.pid.as_raw_nonzero().get()) {
             // As every refused cgroup of a rootless container.
-            crate::log::debug(&crate::error::chain(&error));
+            log::debug(&crate::error::chain(&error));
         }
     }
 }
@@ -198,8 +231,8 @@ impl Partner for Executor<'_> {
     }
 
     fn ready(&mut self) -> Result<(), LaunchError> {
-        crate::log::debug("child process in init() is ready");
-        crate::log::debug("setns_init: about to exec");
+        log::debug("child process in init() is ready");
+        log::debug("setns_init: about to exec");
         let process = self.execution.process;
         // A process document without limits means those of the container.
         let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());
