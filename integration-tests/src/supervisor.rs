@@ -23,7 +23,14 @@ impl Supervisor {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        let mut supervisor = Self { process: None, host: Host::new() };
+        Self::start_in(Host::new())
+    }
+
+    /// Starts one in `host`, whose `root` and `state` may be there already.
+    #[must_use]
+    #[track_caller]
+    pub fn start_in(host: Host) -> Self {
+        let mut supervisor = Self { process: None, host };
         supervisor.launch();
         supervisor
     }

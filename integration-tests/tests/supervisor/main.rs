@@ -4,6 +4,7 @@ mod concurrency;
 mod content;
 mod crash;
 mod diff;
+mod full_disk;
 mod hanging_shim;
 mod leases;
 mod mounts;

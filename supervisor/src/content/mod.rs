@@ -235,39 +235,45 @@ impl Store {
     /// Deletes the files of writes whose records are gone.
     pub(crate) async fn discard(&self, files: &[String]) -> Result<(), ContentError> {
         let paths: Vec<PathBuf> = files.iter().map(|file| self.0.root.join("ingest").join(file)).collect();
-        Ok(blocking::run(move || paths.iter().try_for_each(|path| remove(path))).await?)
+        Ok(blocking::run(move || each(paths.iter(), |path| remove(path))).await?)
     }
 
     /// Deletes the files of those of `digests` that no namespace sees any more.
     pub(crate) async fn settle(&self, digests: &[Digest]) -> Result<(), ContentError> {
         let mut trash = Vec::new();
-        {
+        let moved = {
             let _alone = self.0.gate.write().await;
             let view = self.0.metadata.read()?;
+            let mut unseen = Vec::new();
             for digest in digests {
                 if HOLDERS.is_empty(&view, &[digest.as_str()])? {
-                    // A name of its own: rename(2) leaves both names of one file, should a writer that was linked to
-                    // this blob publish it again before the last of it is deleted.
-                    let (from, to) = (self.path(digest), self.0.root.join("trash").join(unique_name()?));
-                    match std::fs::rename(&from, &to) {
-                        Ok(()) => trash.push(to),
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        Err(error) => return Err(PathError::at("remove blob", from)(error).into()),
-                    }
+                    unseen.push(self.path(digest));
                 }
             }
-        }
-        Ok(blocking::run(move || trash.iter().try_for_each(|path| remove(path))).await?)
+            each(unseen.iter(), |from| {
+                // A name of its own: rename(2) leaves both names of one file, should a writer that was linked to
+                // this blob publish it again before the last of it is deleted.
+                let to = self.0.root.join("trash").join(unique_name()?);
+                match std::fs::rename(from, &to) {
+                    Ok(()) => trash.push(to),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(PathError::at("remove blob", from)(error).into()),
+                }
+                Ok::<_, ContentError>(())
+            })
+        };
+        blocking::run(move || each(trash.iter(), |path| remove(path))).await?;
+        moved
     }
 
     /// Deletes what a crash left: trash, blobs that nobody sees, and files of writes without a record.
     pub(crate) async fn sweep(&self) -> Result<(), ContentError> {
         let root = self.0.root.clone();
-        blocking::run(move || {
+        let emptied = blocking::run(move || {
             let trash = names(&root.join("trash"))?;
-            trash.iter().try_for_each(|name| remove(&root.join("trash").join(name)))
+            each(trash.iter(), |name| remove(&root.join("trash").join(name)))
         })
-        .await?;
+        .await;
         let mut orphans = Vec::new();
         let files = names(&self.0.root.join("ingest"))?;
         let mut known = std::collections::HashSet::new();
@@ -276,14 +282,14 @@ impl Store {
             Ok(())
         })?;
         orphans.extend(files.into_iter().filter(|file| !known.contains(file)));
-        self.discard(&orphans).await?;
+        let mut swept = emptied.map_err(Into::into).and(self.discard(&orphans).await);
         for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
             let blobs = names(&self.0.root.join("blobs").join(algorithm.name()))?;
             let digests: Vec<Digest> =
                 blobs.iter().filter_map(|hex| format!("{}:{hex}", algorithm.name()).parse().ok()).collect();
-            self.settle(&digests).await?;
+            swept = swept.and(self.settle(&digests).await);
         }
-        Ok(())
+        swept
     }
 
     fn lock(&self, namespace: &Namespace, reference: &str) -> Result<Lock, WriteError> {
@@ -315,6 +321,12 @@ impl Drop for Lock {
 /// Parses a digest that a client sent.
 pub(crate) fn parse(text: &str) -> Result<Digest, ContentError> {
     text.parse().map_err(|source| ContentError::Digest { text: text.to_owned(), source })
+}
+
+/// Does `action` to every item, also when it fails for one; the first failure is told.
+fn each<T, E>(items: impl Iterator<Item = T>, mut action: impl FnMut(T) -> Result<(), E>) -> Result<(), E> {
+    let failures = items.filter_map(|item| action(item).err());
+    failures.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Removes a file that may be gone already.

@@ -277,8 +277,9 @@ impl Collector {
                 Removed::Image(..) | Removed::Other(_) => {}
             }
         }
-        self.content.discard(&ingests).await?;
-        Ok(self.content.settle(&digests).await?)
+        let discarded = self.content.discard(&ingests).await;
+        self.content.settle(&digests).await?;
+        Ok(discarded?)
     }
 
     /// The newest state of the store.

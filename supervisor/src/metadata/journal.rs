@@ -7,9 +7,9 @@
 //! short or damaged ends the journal: its commit was never promised. A journal of another store is ignored.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(super) struct Journal {
     path: PathBuf,
     file: File,
     identity: String,
+    /// Where the next entry goes.
+    end: u64,
 }
 
 impl Journal {
@@ -52,21 +54,36 @@ impl Journal {
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(path).map_err(PathError::at("create", path))?;
         let (path, identity) = (path.to_owned(), identity.to_owned());
-        Ok(Self { path, file, identity })
+        Ok(Self { path, file, identity, end: 0 })
     }
 
-    /// Adds a commit.
-    pub(super) fn append(&mut self, sequence: u64, operations: &[Operation]) -> Result<(), PathError> {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a commit: whole, or not at all. Gives the way to [`Self::retract`] it.
+    pub(super) fn append(&mut self, sequence: u64, operations: &[Operation]) -> Result<u64, PathError> {
         let entry = Entry { identity: self.identity.clone(), sequence, operations: operations.to_vec() };
-        self.file.write_all(&frame(&entry)).map_err(PathError::at("append to", &self.path))
+        let (frame, end) = (frame(&entry), self.end);
+        if let Err(error) = self.file.write_all_at(&frame, end) {
+            // What follows a torn entry would be lost.
+            drop(self.retract(end));
+            return Err(PathError::at("append to", &self.path)(error));
+        }
+        self.end += frame.len() as u64;
+        Ok(end)
+    }
+
+    /// Takes back what was added from `end` on.
+    pub(super) fn retract(&mut self, end: u64) -> Result<(), PathError> {
+        self.end = end;
+        self.file.set_len(end).map_err(PathError::at("shorten", &self.path))
     }
 
     /// Forgets all commits.
     pub(super) fn clear(&mut self) -> Result<(), PathError> {
-        self.file
-            .set_len(0)
-            .and_then(|()| io::Seek::rewind(&mut self.file))
-            .map_err(PathError::at("empty", &self.path))
+        self.retract(0)
     }
 }
 

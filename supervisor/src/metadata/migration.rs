@@ -26,13 +26,20 @@ pub(super) fn migrate(database: &Database, path: &Path, steps: &[Step]) -> Resul
     let mut meta;
     {
         let mut table = write.open_table(TABLE).map_err(|error| commit(error.into()))?;
-        meta = match table.get(place.as_slice()).map_err(|error| commit(error.into()))? {
-            Some(value) => Meta::decode(value.value())
+        let stored = table.get(place.as_slice()).map_err(|error| commit(error.into()))?;
+        let stored = stored.map(|value| value.value().to_vec());
+        let found = stored.is_some();
+        meta = match stored {
+            Some(value) => Meta::decode(value.as_slice())
                 .map_err(|source| failed(StoreError::Decode { key: "meta".into(), source }))?,
             None => Meta { version, identity: identity(), ..Meta::default() },
         };
         if meta.version > version {
             return Err(OpenError::Newer { path: path.to_owned(), found: meta.version, known: version });
+        }
+        if found && meta.version == version {
+            // A full disk is no reason not to start.
+            return Ok(meta);
         }
         for step in steps.iter().skip(meta.version.saturating_sub(1) as usize) {
             step(&mut table).map_err(commit)?;

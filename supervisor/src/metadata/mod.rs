@@ -28,6 +28,7 @@
 //! directory ([`journal`]), so that it survives `kill -9`, and reaches the disk with the next sync.
 
 pub(crate) mod collection;
+mod database;
 mod journal;
 pub(crate) mod key;
 mod listing;
@@ -41,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use collection::Collection;
+use database::Handle;
 pub(crate) use dhow_linux::file::Durability;
 use dhow_linux::file::PathError;
 use dhow_proto::error::Kind;
@@ -86,15 +88,28 @@ pub(crate) enum StoreError {
     Journal(#[source] Arc<PathError>),
     #[error("decode the record {key} of the metadata store")]
     Decode { key: String, source: prost::DecodeError },
+    #[error("the metadata store has failed and cannot be opened again yet: is the disk full?")]
+    Failed,
     #[error("the metadata store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// The same once more: one failed commit has several callers.
+    fn again(&self) -> Self {
+        match self {
+            Self::Commit(source) => Self::Commit(source.clone()),
+            Self::Journal(source) => Self::Journal(source.clone()),
+            _ => Self::Failed,
+        }
+    }
 }
 
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
             Self::Decode { .. } => Kind::DataLoss,
-            Self::Closed => Kind::Unavailable,
+            Self::Closed | Self::Failed => Kind::Unavailable,
             Self::Read(_) | Self::Write(_) | Self::Commit(_) | Self::Journal(_) => Kind::Internal,
         }
     }
@@ -152,7 +167,7 @@ pub(crate) struct Store(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    database: Arc<Database>,
+    database: Arc<Handle>,
     barrier: Arc<Barrier>,
     writer: Writer,
     identity: String,
@@ -173,14 +188,8 @@ impl Barrier {
 impl Store {
     /// Opens the store at `path`, making it when it is missing, and takes over what its journal at `journal` holds.
     pub(crate) fn open(path: &Path, journal: &Path) -> Result<Self, OpenError> {
-        let refuse =
-            |source: redb::Error| OpenError::Database { path: path.to_owned(), source: Box::new(source) };
-        let database = builder().create(path).map_err(|error| refuse(error.into()))?;
-        let meta = migration::migrate(&database, path, migration::STEPS)?;
-        journal::replay(&database, journal, &meta)?;
-        let database = Arc::new(database);
-        let barrier = Arc::new(Barrier::default());
-        let journal = journal::Journal::open(journal, &meta.identity).map_err(OpenError::Journal)?;
+        let (database, journal, meta) = Handle::open(path, journal)?;
+        let (database, barrier) = (Arc::new(database), Arc::new(Barrier::default()));
         let writer = Writer::start(database.clone(), barrier.clone(), journal).map_err(OpenError::Thread)?;
         Ok(Self(Arc::new(Inner { database, barrier, writer, identity: meta.identity })))
     }
@@ -192,7 +201,7 @@ impl Store {
 
     /// What is committed now; it does not change while it is held.
     pub(crate) fn read(&self) -> Result<Snapshot, StoreError> {
-        Snapshot::begin(&self.0.database)
+        self.0.database.read()
     }
 
     /// Runs `work` in a transaction and returns once it will survive what `durability` asks.

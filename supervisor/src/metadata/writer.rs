@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redb::Database;
 use tokio::sync::oneshot;
 
+use super::database::Handle;
 use super::journal::Journal;
 use super::transaction::Operation;
 use super::{Barrier, Durability, META, Meta, StoreError, TABLE, Transaction};
@@ -31,7 +31,7 @@ pub(super) struct Writer {
 
 enum Message {
     Run(Durability, Box<dyn Job>),
-    Sync(oneshot::Sender<()>),
+    Sync(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -76,13 +76,9 @@ where
 }
 
 impl Writer {
-    pub(super) fn start(
-        database: Arc<Database>,
-        barrier: Arc<Barrier>,
-        journal: Journal,
-    ) -> io::Result<Self> {
+    pub(super) fn start(database: Arc<Handle>, barrier: Arc<Barrier>, journal: Journal) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(BATCH);
-        let engine = Engine { database, barrier, journal, unsynced: None };
+        let engine = Engine { database, barrier, journal, unsynced: None, failed: false };
         let thread = std::thread::Builder::new().name("metadata".into());
         let thread = Some(thread.spawn(move || engine.serve(&receiver))?);
         Ok(Self { queue: Mutex::new(Some(sender)), thread })
@@ -116,7 +112,7 @@ impl Writer {
             Some(queue) => send(queue, Message::Sync(done)).await,
             None => drop(done),
         }
-        synced.await.map_err(|_| StoreError::Closed)
+        synced.await.unwrap_or(Err(StoreError::Closed))
     }
 
     pub(super) async fn close(&self) {
@@ -151,11 +147,13 @@ async fn send(queue: SyncSender<Message>, message: Message) {
 }
 
 struct Engine {
-    database: Arc<Database>,
+    database: Arc<Handle>,
     barrier: Arc<Barrier>,
     journal: Journal,
-    /// When the oldest commit without a sync was made.
+    /// When the oldest commit without a sync was made, or the file was last found to be unusable.
     unsynced: Option<Instant>,
+    /// Whether the file must be opened again.
+    failed: bool,
 }
 
 impl Engine {
@@ -180,11 +178,10 @@ impl Engine {
             if !syncing.is_empty() || closing.is_some() {
                 self.sync();
             }
-            if self.unsynced.is_none() {
-                for done in syncing {
-                    // Who asked may have gone.
-                    _ = done.send(());
-                }
+            for done in syncing {
+                let synced = if self.unsynced.is_none() { Ok(()) } else { Err(StoreError::Failed) };
+                // Who asked may have gone.
+                drop(done.send(synced));
             }
             if let Some(done) = closing {
                 _ = done.send(());
@@ -220,13 +217,28 @@ impl Engine {
                 Ok(Some(failed)) => jobs.remove(failed).answer(Ok(())),
                 Err(error) => {
                     tracing::error!(error = %dhow_proto::error::chain(&error), "metadata commit failed");
-                    let again = || match &error {
-                        StoreError::Commit(source) => StoreError::Commit(source.clone()),
-                        StoreError::Journal(source) => StoreError::Journal(source.clone()),
-                        _ => StoreError::Closed,
-                    };
-                    jobs.drain(..).for_each(|job| job.answer(Err(again())));
+                    if matches!(error, StoreError::Commit(_)) {
+                        self.reopen();
+                    }
+                    jobs.drain(..).for_each(|job| job.answer(Err(error.again())));
                 }
+            }
+        }
+    }
+
+    /// Opens the file again, which refuses everything since a failure. What was answered is in it or in the journal.
+    fn reopen(&mut self) {
+        match self.database.reopen(&mut self.journal) {
+            Ok(()) => {
+                tracing::warn!("the metadata store was opened again");
+                (self.unsynced, self.failed) = (None, false);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    let error = dhow_proto::error::chain(&error);
+                    tracing::error!(error, "cannot open the metadata store again yet");
+                }
+                self.unsynced = Some(Instant::now());
             }
         }
     }
@@ -238,7 +250,11 @@ impl Engine {
         jobs: &mut [Box<dyn Job>],
     ) -> Result<Option<usize>, StoreError> {
         let failed = |error: redb::Error| StoreError::Commit(Arc::new(error));
-        let mut write = self.database.begin_write().map_err(|error| failed(error.into()))?;
+        if self.failed {
+            self.reopen();
+        }
+        let database = self.database.get()?;
+        let mut write = database.begin_write().map_err(|error| failed(error.into()))?;
         let mut operations: Vec<Operation> = Vec::new();
         let mut sequence = None;
         {
@@ -262,15 +278,18 @@ impl Engine {
             Durability::Disk => redb::Durability::Immediate,
         };
         write.set_durability(level).map_err(|error| failed(error.into()))?;
-        write.commit().map_err(|error| failed(error.into()))?;
-        match sequence {
-            Some(sequence) => {
-                self.unsynced.get_or_insert_with(Instant::now);
-                self.journal
-                    .append(sequence, &operations)
-                    .map_err(|error| StoreError::Journal(Arc::new(error)))?;
+        let written = sequence.map(|sequence| self.journal.append(sequence, &operations)).transpose();
+        let written = written.map_err(|error| StoreError::Journal(Arc::new(error)))?;
+        if let Err(error) = write.commit() {
+            if let Some(end) = written {
+                drop(self.journal.retract(end));
             }
-            None => self.synced(),
+            return Err(failed(error.into()));
+        }
+        if written.is_some() {
+            self.unsynced.get_or_insert_with(Instant::now);
+        } else {
+            self.synced();
         }
         self.barrier
             .add(operations.into_iter().filter(|change| change.value.is_some()).map(|change| change.key));
@@ -279,20 +298,23 @@ impl Engine {
 
     /// Syncs the commits that were not, if there are any.
     fn sync(&mut self) {
+        if self.failed {
+            return self.reopen();
+        }
         if self.unsynced.is_none() {
             return;
         }
-        let committed = self
-            .database
-            .begin_write()
-            .map_err(redb::Error::from)
-            .and_then(|write| write.commit().map_err(redb::Error::from));
+        let committed = self.database.get().and_then(|database| {
+            let write = database.begin_write().map_err(redb::Error::from);
+            let committed = write.and_then(|write| write.commit().map_err(redb::Error::from));
+            committed.map_err(|error| StoreError::Commit(Arc::new(error)))
+        });
         match committed {
             Ok(()) => self.synced(),
             Err(error) => {
-                // The journal still holds them; the next commit tries again.
+                // The journal still holds them.
                 tracing::error!(error = %dhow_proto::error::chain(&error), "metadata sync failed");
-                self.unsynced = Some(Instant::now());
+                self.reopen();
             }
         }
     }

@@ -9,12 +9,17 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dhow_linux::file::PathError;
 use rustix::fs::{IFlags, Mode, OFlags};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
+use crate::metadata::StoreError;
 use crate::{blocking, metadata};
+
+/// How long to wait when the store cannot be synced: the disk may be full.
+const SYNC_AGAIN: Duration = Duration::from_secs(1);
 
 /// The directories of one snapshotter; clones share them.
 #[derive(Debug, Clone)]
@@ -117,8 +122,11 @@ pub(super) async fn delete(root: PathBuf, mut garbage: UnboundedReceiver<u64>, m
     let mut numbers = Vec::new();
     while garbage.recv_many(&mut numbers, 64).await > 0 {
         // Their records must be gone from the disk first, or a power cut would bring them back without files.
-        if metadata.sync().await.is_err() {
-            return;
+        while let Err(error) = metadata.sync().await {
+            if matches!(error, StoreError::Closed) {
+                return;
+            }
+            tokio::time::sleep(SYNC_AGAIN).await;
         }
         for number in numbers.drain(..) {
             let path = root.join(number.to_string());
