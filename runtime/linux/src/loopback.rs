@@ -3,9 +3,12 @@
 #![expect(unsafe_code, reason = "the interface ioctls have no safe wrapper")]
 
 use std::io;
-use std::os::fd::AsRawFd;
 
+use rustix::ioctl::{Opcode, Setter};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// The C libraries do not agree on the type of a request.
+const SET_FLAGS: Opcode = libc::SIOCSIFFLAGS as Opcode;
 
 /// Raises `lo` of the calling process's network namespace.
 ///
@@ -22,9 +25,7 @@ pub fn raise() -> io::Result<()> {
     #[expect(clippy::cast_possible_truncation, reason = "both flags are below 2^15")]
     let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     request.ifr_ifru.ifru_flags = flags;
-    // SAFETY: SIOCSIFFLAGS reads an ifreq, which lives through the call.
-    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, std::ptr::from_ref(&request)) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    // SAFETY: SIOCSIFFLAGS reads an ifreq and writes nothing.
+    unsafe { rustix::ioctl::ioctl(&socket, Setter::<SET_FLAGS, libc::ifreq>::new(request)) }
+        .map_err(Into::into)
 }

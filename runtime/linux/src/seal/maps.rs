@@ -57,29 +57,32 @@ fn parse(line: &str, inode: u64, path: &str) -> Option<Region> {
 
 /// The parts of the program's image that were writable at some time: only their pages can differ from the file.
 pub(super) fn writable_ranges() -> io::Result<Vec<Range<usize>>> {
-    // SAFETY: getauxval only reads the vector that the kernel passed at the start.
-    let (table, count) = unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
-    let (Ok(table), Ok(count)) = (usize::try_from(table), usize::try_from(count)) else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    if table == 0 || count == 0 {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    // SAFETY: the kernel says that the program's own headers lie there, that many; they are part of the image, which
-    // stays mapped and is never written to.
-    let headers = unsafe { std::slice::from_raw_parts(table as *const libc::Elf64_Phdr, count) };
+    let mut ranges = Vec::new();
+    // SAFETY: the callback has the type that is asked for, and the data that it expects lives through the call.
+    unsafe { libc::dl_iterate_phdr(Some(add_writable), std::ptr::from_mut(&mut ranges).cast()) };
+    // An image has writable parts; without them nothing is known about it.
+    if ranges.is_empty() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(ranges) }
+}
+
+/// Adds those of one object to the `Vec<Range<usize>>` behind `ranges`; the first object is the program, and the only
+/// one. Where it was loaded is what only the C library knows: not every linker leaves a PT_PHDR to compute it from.
+unsafe extern "C" fn add_writable(
+    object: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    ranges: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the C library passes a valid description, and our own pointer.
+    let (object, ranges) = unsafe { (&*object, &mut *ranges.cast::<Vec<Range<usize>>>()) };
+    // SAFETY: it also says that that many headers lie there; they are part of the image, which stays mapped.
+    let headers = unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
     let address = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
-    // Without that entry the program was linked for a fixed address.
-    let base = own.map_or(0, |header| table.wrapping_sub(address(header.p_vaddr)));
     let writable =
         headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W != 0);
-    Ok(writable
-        .map(|header| {
-            let start = base.wrapping_add(address(header.p_vaddr));
-            start..start.saturating_add(address(header.p_memsz))
-        })
-        .collect())
+    ranges.extend(writable.map(|header| {
+        let start = address(object.dlpi_addr).wrapping_add(address(header.p_vaddr));
+        start..start.saturating_add(address(header.p_memsz))
+    }));
+    1
 }
 
 /// start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start, env_end.
