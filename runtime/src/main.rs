@@ -26,9 +26,9 @@ mod validate;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 
-use crate::options::Options;
+use crate::options::{Options, UsageError};
 
 fn main() -> ExitCode {
     let status = match run() {
@@ -47,7 +47,9 @@ fn run() -> command::Outcome {
     seal_early();
     let options = match Options::read() {
         Ok(options) => options,
-        Err(error) => return usage(&error),
+        Err(UsageError::Clap(error)) => return usage(&error),
+        Err(error @ UsageError::Verb(_)) => return Err(command::Failure::with_status(error, 3)),
+        Err(error) => return Err(error.into()),
     };
     log::start(options.log.as_deref(), options.format()?, options.debug)?;
     if let Some(path) = &options.trace {
@@ -57,10 +59,7 @@ fn run() -> command::Outcome {
         return version();
     }
     let global = options.global()?;
-    match options.command {
-        Some(command) => command.run(&global),
-        None => Ok(0),
-    }
+    options.verb.map_or(Ok(0), |verb| verb(&global))
 }
 
 /// Seals before most of the program was touched: each page of it that is in use must be mapped anew afterwards.
@@ -76,16 +75,8 @@ fn seal_early() {
 
 /// Help is an answer; anything else about the command line is an error of the caller.
 fn usage(error: &clap::Error) -> command::Outcome {
-    if let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) {
-        std::io::stderr().write_all(format!("No help topic for '{verb}'\n").as_bytes())?;
-    } else {
-        drop(error.print());
-    }
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(0),
-        ErrorKind::InvalidSubcommand => Ok(3),
-        _ => Ok(1),
-    }
+    drop(error.print());
+    Ok(i32::from(error.kind() != ErrorKind::DisplayHelp))
 }
 
 /// The lines that engines read.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rustix::fs::OFlags;
 
-use super::{Outcome, Refusal, open};
+use super::{Outcome, Refusal, Verb, open};
 use crate::container::{ContainerId, Status};
 use crate::criu::{self, CgroupMode, Common, Dump};
 use crate::log;
@@ -102,7 +102,7 @@ pub(crate) struct CheckpointArgs {
     #[arg(long)]
     link_remap: bool,
     /// criu writes \0 to this FD once lazy-pages is ready
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1)]
     status_fd: i32,
     /// ADDRESS:PORT of the page server
     #[arg(long)]
@@ -115,8 +115,11 @@ pub(crate) struct CheckpointArgs {
     id: ContainerId,
 }
 
-impl CheckpointArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for CheckpointArgs {
+    const NAME: &str = "checkpoint";
+    const HELP: &str = "checkpoint a running container";
+
+    fn run(self, global: &Global) -> Outcome {
         let container = open(global, &self.id)?;
         match container.status()? {
             status @ (Status::Created | Status::Stopped | Status::Creating) => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, Verb};
 use crate::container::ContainerId;
 use crate::launch::{Connection, Creation, launch};
 use crate::options::Global;
@@ -74,8 +74,11 @@ pub(crate) struct CreateArgs {
     bundle: BundleArgs,
 }
 
-impl CreateArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for CreateArgs {
+    const NAME: &str = "create";
+    const HELP: &str = "create a container";
+
+    fn run(self, global: &Global) -> Outcome {
         launch(self.bundle.creation(global))
             .map_err(Failure::from)
             .map_err(Failure::context("runc create failed", 1))

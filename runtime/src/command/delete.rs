@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::{Outcome, Refusal, open};
+use super::{Outcome, Refusal, Verb, open};
 use crate::container::{ContainerError, ContainerId, Status, unfinished};
 use crate::options::Global;
 
@@ -19,8 +19,11 @@ pub(crate) struct DeleteArgs {
     id: ContainerId,
 }
 
-impl DeleteArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for DeleteArgs {
+    const NAME: &str = "delete";
+    const HELP: &str = "delete any resources held by the container often used with detached container";
+
+    fn run(self, global: &Global) -> Outcome {
         let container = match open(global, &self.id) {
             Err(ContainerError::NotFound) => return self.remove_unfinished(global),
             other => other?,
@@ -41,7 +44,9 @@ impl DeleteArgs {
         }
         Ok(0)
     }
+}
 
+impl DeleteArgs {
     /// A `create` that was killed leaves a folder without a state document.
     fn remove_unfinished(self, global: &Global) -> Outcome {
         if let Err(error) = unfinished::remove(&global.root, &self.id) {

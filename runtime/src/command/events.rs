@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::{Failure, Outcome, Refusal, open};
+use super::{Failure, Outcome, Refusal, Verb, open};
 use crate::cgroup::{OomEvent, Stats};
 use crate::container::{Container, ContainerId, Status};
 use crate::options::Global;
@@ -48,8 +48,12 @@ struct Data {
     network_interfaces: Option<()>,
 }
 
-impl EventsArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for EventsArgs {
+    const NAME: &str = "events";
+    const HELP: &str =
+        "display container events such as OOM notifications, cpu, memory, and IO usage statistics";
+
+    fn run(self, global: &Global) -> Outcome {
         let container = open(global, &self.id)?;
         if self.interval.is_zero() {
             return Err(Refusal("duration interval must be greater than 0".to_owned()).into());
@@ -64,7 +68,9 @@ impl EventsArgs {
         self.follow(&container)?;
         Ok(0)
     }
+}
 
+impl EventsArgs {
     /// Until the container's cgroup is gone.
     fn follow(&self, container: &Container) -> Result<(), Failure> {
         let mut watch = container.cgroup.watch_oom()?;

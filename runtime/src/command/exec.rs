@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, Outcome, Refusal, open};
+use super::{Failure, Outcome, Refusal, Verb, open};
 use crate::container::{Container, ContainerId, Status};
 use crate::launch::{Connection, Execution, exec};
 use crate::options::Global;
@@ -34,7 +34,7 @@ pub(crate) struct ExecArgs {
     #[arg(long, short)]
     user: Option<String>,
     /// additional gids
-    #[arg(long, short = 'g', allow_negative_numbers = true)]
+    #[arg(long, short = 'g')]
     additional_gids: Vec<i64>,
     /// path to the process.json
     #[arg(long, short)]
@@ -75,11 +75,16 @@ pub(crate) struct ExecArgs {
     command: Vec<String>,
 }
 
-impl ExecArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for ExecArgs {
+    const NAME: &str = "exec";
+    const HELP: &str = "execute new process inside the container";
+
+    fn run(self, global: &Global) -> Outcome {
         self.try_run(global).map_err(Failure::context("exec failed", 255))
     }
+}
 
+impl ExecArgs {
     fn try_run(self, global: &Global) -> Outcome {
         let connection = Connection {
             console_socket: self.console_socket.clone(),

@@ -5,7 +5,8 @@ use std::io::Write;
 use clap::Args;
 use serde_json::json;
 
-use super::Outcome;
+use super::{Outcome, Verb};
+use crate::options::Global;
 use crate::seccomp;
 use crate::spec::{NamespaceKind, VERSION};
 
@@ -13,9 +14,11 @@ use crate::spec::{NamespaceKind, VERSION};
 #[derive(Debug, Args)]
 pub(crate) struct FeaturesArgs {}
 
-impl FeaturesArgs {
-    #[expect(clippy::unused_self, reason = "every verb is called alike")]
-    pub(super) fn run(self) -> Outcome {
+impl Verb for FeaturesArgs {
+    const NAME: &str = "features";
+    const HELP: &str = "show the enabled features";
+
+    fn run(self, _: &Global) -> Outcome {
         let mut text = serde_json::to_vec_pretty(&document())?;
         text.push(b'\n');
         std::io::stdout().write_all(&text)?;

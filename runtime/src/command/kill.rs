@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::Args;
 use rustix::process::Signal;
 
-use super::{Outcome, open};
+use super::{Outcome, Verb, open};
 use crate::container::{ContainerError, ContainerId};
 use crate::options::Global;
 
@@ -55,8 +55,11 @@ impl FromStr for SignalNumber {
     }
 }
 
-impl KillArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for KillArgs {
+    const NAME: &str = "kill";
+    const HELP: &str = "kill sends the specified signal (default: SIGTERM) to the container's init process";
+
+    fn run(self, global: &Global) -> Outcome {
         let container = open(global, &self.id)?;
         let done = match Signal::from_named_raw(self.signal.0) {
             Some(signal) => container.kill(&container.spec()?, signal),

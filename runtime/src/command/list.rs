@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use dhow_linux::file::PathError;
 
 use super::state::Document;
-use super::{Outcome, open};
+use super::{Outcome, Verb, open};
 use crate::container::ContainerId;
 use crate::options::Global;
 
@@ -32,8 +32,11 @@ enum ListFormat {
     Json,
 }
 
-impl ListArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for ListArgs {
+    const NAME: &str = "list";
+    const HELP: &str = "lists containers started by runc with the given root";
+
+    fn run(self, global: &Global) -> Outcome {
         let documents = collect(global)?;
         let mut stdout = std::io::stdout().lock();
         if self.quiet {

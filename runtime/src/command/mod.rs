@@ -19,91 +19,84 @@ mod update;
 
 use std::error::Error;
 
-use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Args};
 
 use crate::container::{Container, ContainerError, ContainerId};
 use crate::options::Global;
 
-/// The verbs: `/// help`, name on the command line, variant, arguments. Each defines its flags only when it is the one
-/// that was called: defining all of them takes longer than most verbs do.
-macro_rules! verbs {
-    ($(#[doc = $help:literal] $name:literal $verb:ident($arguments:ty),)*) => {
-        /// A verb with its arguments.
-        #[derive(Debug)]
-        pub(crate) enum Command {
-            $(#[doc = $help] $verb($arguments),)*
-        }
+/// A verb: its arguments are its flags.
+trait Verb: Args + 'static {
+    /// As the command line has it.
+    const NAME: &str;
+    /// For the list of verbs.
+    const HELP: &str;
 
-        impl Subcommand for Command {
-            fn augment_subcommands(command: clap::Command) -> clap::Command {
-                command$(.subcommand(
-                    clap::Command::new($name)
-                        .about($help.trim())
-                        // The documentation of the arguments' type is not the help of the verb.
-                        .defer(|verb| <$arguments>::augment_args(verb).about($help.trim())),
-                ))*
-            }
-
-            fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
-                Self::augment_subcommands(command)
-            }
-
-            fn has_subcommand(name: &str) -> bool {
-                [$($name),*].contains(&name)
-            }
-        }
-
-        impl FromArgMatches for Command {
-            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-                match matches.subcommand() {
-                    $(Some(($name, own)) => <$arguments>::from_arg_matches(own).map(Self::$verb),)*
-                    _ => Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand)),
-                }
-            }
-
-            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-                *self = Self::from_arg_matches(matches)?;
-                Ok(())
-            }
-        }
-    };
+    /// Carries it out.
+    fn run(self, global: &Global) -> Outcome;
 }
 
-verbs! {
-    /// checkpoint a running container
-    "checkpoint" Checkpoint(Box<checkpoint::CheckpointArgs>),
-    /// create a container
-    "create" Create(create::CreateArgs),
-    /// delete any resources held by the container often used with detached container
-    "delete" Delete(delete::DeleteArgs),
-    /// display container events such as OOM notifications, cpu, memory, and IO usage statistics
-    "events" Events(events::EventsArgs),
-    /// execute new process inside the container
-    "exec" Exec(Box<exec::ExecArgs>),
-    /// show the enabled features
-    "features" Features(features::FeaturesArgs),
-    /// kill sends the specified signal (default: SIGTERM) to the container's init process
-    "kill" Kill(kill::KillArgs),
-    /// lists containers started by runc with the given root
-    "list" List(list::ListArgs),
-    /// pause suspends all processes inside the container
-    "pause" Pause(pause::PauseArgs),
-    /// ps displays the processes running inside a container
-    "ps" Ps(ps::PsArgs),
-    /// restore a container from a previous checkpoint
-    "restore" Restore(Box<restore::RestoreArgs>),
-    /// resumes all processes that have been previously paused
-    "resume" Resume(pause::ResumeArgs),
-    /// create and run a container
-    "run" Run(run::RunArgs),
-    /// create a new specification file
-    "spec" Spec(spec::SpecArgs),
-    /// executes the user defined process in a created container
-    "start" Start(start::StartArgs),
-    /// output the state of a container
-    "state" State(state::StateArgs),
-    /// update container resource constraints
-    "update" Update(Box<update::UpdateArgs>),
+/// A verb in the list. Only the one that is called defines its flags: defining all takes longer than most verbs do.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// As the command line has it.
+    pub(crate) name: &'static str,
+    help: &'static str,
+    define: fn(clap::Command) -> clap::Command,
+    read: fn(&ArgMatches) -> Result<Call, clap::Error>,
+}
+
+/// A verb with its arguments.
+pub(crate) type Call = Box<dyn FnOnce(&Global) -> Outcome>;
+
+/// All verbs.
+pub(crate) static VERBS: [Entry; 17] = [
+    Entry::of::<checkpoint::CheckpointArgs>(),
+    Entry::of::<create::CreateArgs>(),
+    Entry::of::<delete::DeleteArgs>(),
+    Entry::of::<events::EventsArgs>(),
+    Entry::of::<exec::ExecArgs>(),
+    Entry::of::<features::FeaturesArgs>(),
+    Entry::of::<kill::KillArgs>(),
+    Entry::of::<list::ListArgs>(),
+    Entry::of::<pause::PauseArgs>(),
+    Entry::of::<ps::PsArgs>(),
+    Entry::of::<restore::RestoreArgs>(),
+    Entry::of::<pause::ResumeArgs>(),
+    Entry::of::<run::RunArgs>(),
+    Entry::of::<spec::SpecArgs>(),
+    Entry::of::<start::StartArgs>(),
+    Entry::of::<state::StateArgs>(),
+    Entry::of::<update::UpdateArgs>(),
+];
+
+impl Entry {
+    const fn of<V: Verb>() -> Self {
+        Self {
+            name: V::NAME,
+            help: V::HELP,
+            define: V::augment_args,
+            read: |matches| {
+                let verb = V::from_arg_matches(matches)?;
+                Ok(Box::new(|global| verb.run(global)))
+            },
+        }
+    }
+
+    /// The verb as the list shows it.
+    pub(crate) fn announce(&self) -> clap::Command {
+        clap::Command::new(self.name).about(self.help)
+    }
+
+    /// The verb with its flags.
+    pub(crate) fn define(&self) -> clap::Command {
+        // The documentation of the arguments' type is not the help of the verb.
+        (self.define)(self.announce()).about(self.help)
+    }
+
+    /// Its arguments, from what clap found.
+    pub(crate) fn read(&self, matches: &ArgMatches) -> Result<Call, clap::Error> {
+        (self.read)(matches)
+    }
 }
 
 /// A verb failed: the error, what it is shown as, and the exit status.
@@ -121,6 +114,11 @@ impl Failure {
         move |failure| Self { context: Some(context), status, ..failure }
     }
 
+    /// An error with a status of its own.
+    pub(crate) fn with_status(error: impl Error + 'static, status: i32) -> Self {
+        Self { error: Box::new(error), context: None, status }
+    }
+
     /// The whole text.
     pub(crate) fn text(&self) -> String {
         let text = crate::error::chain(self.error.as_ref());
@@ -130,7 +128,7 @@ impl Failure {
 
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: Box::new(error), context: None, status: 1 }
+        Self::with_status(error, 1)
     }
 }
 
@@ -141,31 +139,6 @@ pub(crate) struct Refusal(pub(crate) String);
 
 /// Exit status of the program.
 pub(crate) type Outcome = Result<i32, Failure>;
-
-impl Command {
-    /// Carries it out.
-    pub(crate) fn run(self, global: &Global) -> Outcome {
-        match self {
-            Self::Checkpoint(args) => args.run(global),
-            Self::Create(args) => args.run(global),
-            Self::Delete(args) => args.run(global),
-            Self::Events(args) => args.run(global),
-            Self::Exec(args) => args.run(global),
-            Self::Features(args) => args.run(),
-            Self::Kill(args) => args.run(global),
-            Self::List(args) => args.run(global),
-            Self::Pause(args) => args.run(global),
-            Self::Ps(args) => args.run(global),
-            Self::Restore(args) => args.run(global),
-            Self::Resume(args) => args.run(global),
-            Self::Run(args) => args.run(global),
-            Self::Spec(args) => args.run(),
-            Self::Start(args) => args.run(global),
-            Self::State(args) => args.run(global),
-            Self::Update(args) => args.run(global),
-        }
-    }
-}
 
 /// Opens the container that a verb is about.
 pub(crate) fn open(global: &Global, id: &ContainerId) -> Result<Container, ContainerError> {

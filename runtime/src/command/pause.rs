@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Outcome, open};
+use super::{Outcome, Verb, open};
 use crate::container::ContainerId;
 use crate::options::Global;
 
@@ -14,8 +14,11 @@ pub(crate) struct PauseArgs {
     id: ContainerId,
 }
 
-impl PauseArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for PauseArgs {
+    const NAME: &str = "pause";
+    const HELP: &str = "pause suspends all processes inside the container";
+
+    fn run(self, global: &Global) -> Outcome {
         open(global, &self.id)?.pause()?;
         Ok(0)
     }
@@ -29,8 +32,11 @@ pub(crate) struct ResumeArgs {
     id: ContainerId,
 }
 
-impl ResumeArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for ResumeArgs {
+    const NAME: &str = "resume";
+    const HELP: &str = "resumes all processes that have been previously paused";
+
+    fn run(self, global: &Global) -> Outcome {
         open(global, &self.id)?.resume()?;
         Ok(0)
     }

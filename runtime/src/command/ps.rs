@@ -6,7 +6,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use super::{Failure, Outcome, Refusal, open};
+use super::{Failure, Outcome, Refusal, Verb, open};
 use crate::container::ContainerId;
 use crate::options::Global;
 
@@ -24,8 +24,11 @@ pub(crate) struct PsArgs {
     options: Vec<String>,
 }
 
-impl PsArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for PsArgs {
+    const NAME: &str = "ps";
+    const HELP: &str = "ps displays the processes running inside a container";
+
+    fn run(self, global: &Global) -> Outcome {
         let pids = open(global, &self.id)?.cgroup.pids(true)?;
         let mut stdout = std::io::stdout().lock();
         match self.format.as_str() {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Outcome;
 use super::checkpoint::ImageArgs;
+use super::{Outcome, Verb};
 use crate::container::ContainerId;
 use crate::launch::{Connection, Creation, Restoration, restore};
 use crate::options::Global;
@@ -46,8 +46,11 @@ pub(crate) struct RestoreArgs {
     id: ContainerId,
 }
 
-impl RestoreArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for RestoreArgs {
+    const NAME: &str = "restore";
+    const HELP: &str = "restore a container from a previous checkpoint";
+
+    fn run(self, global: &Global) -> Outcome {
         let none = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         let creation = Creation {
             id: self.id,

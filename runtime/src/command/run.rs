@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::create::BundleArgs;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, Verb};
 use crate::launch::launch;
 use crate::options::Global;
 
@@ -23,8 +23,11 @@ pub(crate) struct RunArgs {
     no_subreaper: bool,
 }
 
-impl RunArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for RunArgs {
+    const NAME: &str = "run";
+    const HELP: &str = "create and run a container";
+
+    fn run(self, global: &Global) -> Outcome {
         let mut creation = self.bundle.creation(global);
         creation.waits = false;
         creation.connection.detach = self.detach;

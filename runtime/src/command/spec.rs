@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use dhow_linux::file::{self, Durability};
 
-use super::{Outcome, Refusal};
+use super::{Outcome, Refusal, Verb};
+use crate::options::Global;
 
 /// What the file is called in a bundle.
 const NAME: &str = "config.json";
@@ -21,8 +22,11 @@ pub(crate) struct SpecArgs {
     rootless: bool,
 }
 
-impl SpecArgs {
-    pub(super) fn run(self) -> Outcome {
+impl Verb for SpecArgs {
+    const NAME: &str = "spec";
+    const HELP: &str = "create a new specification file";
+
+    fn run(self, _: &Global) -> Outcome {
         let folder = self.bundle.unwrap_or_else(|| PathBuf::from("."));
         let path = folder.join(NAME);
         if path.symlink_metadata().is_ok() {

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Outcome, Refusal, open};
+use super::{Outcome, Refusal, Verb, open};
 use crate::container::{Container, ContainerId, OciState, Status};
 use crate::hook::{self, Moment};
 use crate::log;
@@ -23,8 +23,11 @@ pub(crate) struct StartArgs {
     id: ContainerId,
 }
 
-impl StartArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for StartArgs {
+    const NAME: &str = "start";
+    const HELP: &str = "executes the user defined process in a created container";
+
+    fn run(self, global: &Global) -> Outcome {
         let container = open(global, &self.id)?;
         match container.status()? {
             Status::Created => {}

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::{Outcome, open};
+use super::{Outcome, Verb, open};
 use crate::container::{Container, ContainerError, ContainerId};
 use crate::options::Global;
 use crate::spec::VERSION;
@@ -55,8 +55,11 @@ impl Document {
     }
 }
 
-impl StateArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for StateArgs {
+    const NAME: &str = "state";
+    const HELP: &str = "output the state of a container";
+
+    fn run(self, global: &Global) -> Outcome {
         let document = Document::of(&open(global, &self.id)?, String::new())?;
         let text = serde_json::to_vec_pretty(&document)?;
         std::io::stdout().write_all(&text)?;

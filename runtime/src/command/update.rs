@@ -8,7 +8,7 @@ use dhow_linux::file::{PathError, read_limited};
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Value, json};
 
-use super::{Failure, Outcome, Refusal, open};
+use super::{Failure, Outcome, Refusal, Verb, open};
 use crate::container::{Container, ContainerId};
 use crate::options::Global;
 use crate::resctrl::Resctrl;
@@ -30,7 +30,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long)]
     cpu_period: Option<String>,
     /// CPU CFS hardcap limit (in usecs). Allowed cpu time in a given period
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     cpu_quota: Option<String>,
     /// CPU CFS hardcap burst limit (in usecs). Allowed accumulated cpu time additionally for burst a given period
     #[arg(long)]
@@ -42,7 +42,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long)]
     cpu_rt_period: Option<String>,
     /// CPU realtime hardcap limit (in usecs). Allowed cpu time in a given period
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     cpu_rt_runtime: Option<String>,
     /// CPU(s) to use
     #[arg(long)]
@@ -57,19 +57,19 @@ pub(crate) struct UpdateArgs {
     #[arg(long, hide = true)]
     kernel_memory_tcp: Option<String>,
     /// Memory limit (in bytes)
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     memory: Option<String>,
     /// set cgroup SCHED_IDLE or not, 0: default behavior, 1: SCHED_IDLE
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     cpu_idle: Option<String>,
     /// Memory reservation or soft_limit (in bytes)
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     memory_reservation: Option<String>,
     /// Total memory usage (memory + swap); set '-1' to enable unlimited swap
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     memory_swap: Option<String>,
     /// Maximum number of pids allowed in the container
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long)]
     pids_limit: Option<i64>,
     /// The string of Intel RDT/CAT L3 cache schema
     #[arg(long)]
@@ -82,8 +82,11 @@ pub(crate) struct UpdateArgs {
     id: ContainerId,
 }
 
-impl UpdateArgs {
-    pub(super) fn run(self, global: &Global) -> Outcome {
+impl Verb for UpdateArgs {
+    const NAME: &str = "update";
+    const HELP: &str = "update container resource constraints";
+
+    fn run(self, global: &Global) -> Outcome {
         let mut container = open(global, &self.id)?;
         let change = match &self.resources {
             Some(path) => read(path)?,
@@ -102,7 +105,9 @@ impl UpdateArgs {
         container.save()?;
         Ok(0)
     }
+}
 
+impl UpdateArgs {
     /// The class of service; not from a document, which has no place for it.
     fn update_class(&self, container: &Container, config: &mut Value) -> Result<(), Failure> {
         let (cache, bandwidth) = (given(&self.l3_cache_schema), given(&self.mem_bw_schema));

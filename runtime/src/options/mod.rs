@@ -1,23 +1,22 @@
 //! The global flags, before the verb.
 
+mod words;
+
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use crate::command::Command;
+use crate::command::{Call, Entry, VERBS};
 use crate::log::Format;
+use words::{Flags, WordError};
 
 /// The order that readers of runc's help know, below the name.
 const HELP: &str = " - {about}\n\nUSAGE:\n   {usage}\n\n{all-args}";
 
 /// Open Container Initiative runtime
-#[derive(Debug, Parser)]
-#[command(
-    name = "runc",
-    disable_version_flag = true,
-    arg_required_else_help = true,
-    disable_help_subcommand = false
-)]
+#[derive(Parser)]
+#[command(name = "runc", disable_version_flag = true)]
 pub(crate) struct Options {
     /// enable debug logging
     #[arg(long)]
@@ -44,8 +43,9 @@ pub(crate) struct Options {
     /// print the version
     #[arg(long, short)]
     pub(crate) version: bool,
-    #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    /// The verb, ready to be carried out.
+    #[arg(skip)]
+    pub(crate) verb: Option<Call>,
 }
 
 /// What every verb needs to know.
@@ -78,19 +78,64 @@ pub(crate) enum OptionError {
     Resolve(#[source] std::io::Error),
 }
 
+/// The command line cannot be understood, or asks for help.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsageError {
+    /// The program has no such verb.
+    #[error("No help topic for '{0}'")]
+    Verb(String),
+    /// A flag.
+    #[error(transparent)]
+    Word(#[from] WordError),
+    /// Anything else, or an answer.
+    #[error(transparent)]
+    Clap(#[from] clap::Error),
+}
+
 impl Options {
     /// Reads the command line.
-    pub(crate) fn read() -> Result<Self, clap::Error> {
-        let called = std::env::args_os().next().unwrap_or_default();
+    pub(crate) fn read() -> Result<Self, UsageError> {
+        let mut words = std::env::args_os();
+        let called = words.next().unwrap_or_default();
         let program = Path::new(&called).file_name().unwrap_or(&called).to_string_lossy().into_owned();
-        // Callers put flags together from several places: the last one counts.
-        let command = Self::command().args_override_self(true);
-        let command = command.help_template(format!("NAME:\n   {{name}}{HELP}"));
-        let command = command.mut_subcommands(|verb| {
-            let help = format!("NAME:\n   {program} {}{HELP}", verb.get_name());
-            verb.help_template(help)
-        });
-        Self::from_arg_matches(&command.try_get_matches()?)
+        let definition = Self::definition();
+        let mut global = Flags::of(&definition);
+        let first = words::sort(&mut words, std::slice::from_mut(&mut global), 1)?;
+        let mut words = first.into_iter().chain(words).peekable();
+        let asked = words.next_if(|word| word == "help" || word == "h").is_some();
+        let Some(name) = words.next() else {
+            return Self::without_verb(global.found);
+        };
+        let entry = VERBS.iter().find(|entry| name == entry.name);
+        let entry = entry.ok_or_else(|| UsageError::Verb(name.to_string_lossy().into_owned()))?;
+        let verb = entry.define().help_template(format!("NAME:\n   {program} {}{HELP}", entry.name));
+        let mut places = [Flags::of(&verb), global];
+        let mut positional = words::sort(&mut words, &mut places, words::own_positionals(&verb))?;
+        words.next_if(|word| word == "--");
+        positional.extend(words);
+        let [mut own, global] = places.map(|flags| flags.found);
+        if asked {
+            own.push("--help".into());
+        }
+        own.push("--".into());
+        own.extend(positional);
+        let options = Self::from_arg_matches(&matches(definition, global)?)?;
+        let verb = entry.read(&matches(verb.bin_name(format!("runc {}", entry.name)), own)?)?;
+        Ok(Self { verb: Some(verb), ..options })
+    }
+
+    /// Without a verb there is nothing but to help, or to tell the version.
+    fn without_verb(mut flags: Vec<OsString>) -> Result<Self, UsageError> {
+        if !flags.iter().any(|flag| flag == "--version") {
+            flags.push("--help".into());
+        }
+        let command = Self::definition().subcommands(VERBS.iter().map(Entry::announce));
+        Ok(Self::from_arg_matches(&matches(command, flags)?)?)
+    }
+
+    /// The global flags.
+    fn definition() -> clap::Command {
+        Self::command().help_template(format!("NAME:\n   {{name}}{HELP}"))
     }
 
     /// The log format.
@@ -125,6 +170,11 @@ impl Options {
             rootless_cgroups,
         })
     }
+}
+
+/// What clap finds in `words`, of which the last one of a kind counts: callers put flags together from several places.
+fn matches(command: clap::Command, words: Vec<OsString>) -> Result<clap::ArgMatches, clap::Error> {
+    command.no_binary_name(true).args_override_self(true).try_get_matches_from(words)
 }
 
 /// `/run/runc` as that is where engines look, or the user's own.
