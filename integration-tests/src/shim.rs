@@ -104,7 +104,9 @@ impl Shims {
         fs::read(output).expect("what it printed")
     }
 
-    fn command(&self, folder: &Path, id: &str, arguments: &[&str], version: Option<&str>) -> Command {
+    /// An action of the shim's binary in a bundle, not started.
+    #[must_use]
+    pub fn command(&self, folder: &Path, id: &str, arguments: &[&str], version: Option<&str>) -> Command {
         let mut command = Command::new(binaries::path("containerd-shim-dhow-v2"));
         command
             .args(["-namespace", NAMESPACE, "-id", id, "-address"])

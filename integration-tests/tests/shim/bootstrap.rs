@@ -1,6 +1,6 @@
 //! How a supervisor starts a shim and cleans up after it: `start`, `delete`, `-info`, in every form they have had.
 
-use dhow_integration_tests::process::eventually;
+use dhow_integration_tests::process::{eventually, run};
 use dhow_integration_tests::shim::{NAMESPACE, Shims};
 use dhow_proto::any;
 use dhow_proto::containerd::runc::v1::Options;
@@ -68,6 +68,20 @@ fn what_it_does_not_know_is_refused_by_name() {
     let done = shims.action(&folder, "x", &["start"], &any::pack(&options).encode_to_vec(), None);
     assert_ne!(done.code, 0);
     assert!(done.stderr.contains("/no/such/cgroup"), "{}", done.stderr);
+}
+
+#[test]
+fn cores_are_shared_with_nobody_else_or_that_is_refused() {
+    let shims = Shims::new();
+    let bundle = shims.bundle("core", "true");
+    let done = run(shims.command(bundle.folder(), "core", &["start"], None).env("SCHED_CORE", "1"));
+    if done.code == 0 {
+        shims.start("core", &bundle).shut_down("core");
+        return;
+    }
+    // This kernel, or its processor, cannot do it.
+    assert!(done.stderr.contains("enable sched core support: "), "{}", done.stderr);
+    assert!(!bundle.folder().join("address").exists(), "nothing is left");
 }
 
 #[test]

@@ -152,6 +152,10 @@ fn spawn(options: &Options, parameters: &Parameters, listener: OwnedFd, path: &P
         socket: path.to_owned(),
         listener,
     };
+    // The serving process and its containers share the cores with each other, and with nobody else.
+    if std::env::var_os("SCHED_CORE").is_some_and(|wanted| !wanted.is_empty()) {
+        dhow_linux::sched::isolate_core().context("enable sched core support")?;
+    }
     let side = clone::clone3(&clone::Options::default()).context("start the serving process")?;
     let Side::Parent { pid, .. } = &side else {
         detach().context("leave the caller")?;
