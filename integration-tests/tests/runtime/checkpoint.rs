@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use dhow_integration_tests::bundle::Bundle;
 use dhow_integration_tests::needs;
-use dhow_integration_tests::process::{Background, DEADLINE, Done, call, code, eventually, run, wait};
+use dhow_integration_tests::process::{Background, DEADLINE, call, code, eventually, run, wait};
 use dhow_integration_tests::runtime::Runtime;
 use serde_json::json;
 
@@ -28,11 +28,6 @@ fn counter(runtime: &Runtime, bundle: &Bundle, id: &str) {
 
 /// Runs the runtime without streams that a container could keep; its log comes as stderr.
 fn detached(runtime: &Runtime, arguments: &[&str]) {
-    let done = try_detached(runtime, arguments);
-    assert_eq!(done.code, 0, "{arguments:?}: {}", done.stderr);
-}
-
-fn try_detached(runtime: &Runtime, arguments: &[&str]) -> Done {
     let log = runtime.host().path("detached.log");
     drop(fs::remove_file(&log));
     let mut command = runtime.command(&["--log", &text(&log)]);
@@ -40,7 +35,14 @@ fn try_detached(runtime: &Runtime, arguments: &[&str]) -> Done {
     let mut child = command.spawn().expect("start the runtime");
     let status = wait(&mut child, DEADLINE).expect("the runtime ends");
     let stderr = fs::read_to_string(log).unwrap_or_default();
-    Done { code: code(status), stdout: String::new(), stderr }
+    assert_eq!(code(status), 0, "{arguments:?}: {stderr}");
+}
+
+/// Restores the container of `bundle` from `images`, with more flags and its id.
+fn restore(runtime: &Runtime, images: &str, bundle: &Bundle, more: &[&str]) {
+    let folder = text(bundle.folder());
+    let ignore = ["--manage-cgroups-mode", "ignore", "--image-path", images, "--bundle", &folder];
+    detached(runtime, &[&["restore", "-d"], &ignore[..], more].concat());
 }
 
 fn count(bundle: &Bundle) -> u64 {
@@ -61,7 +63,7 @@ fn a_restored_container_goes_on_and_is_an_ordinary_one() {
     ));
     bundle.save();
     counter(&runtime, &bundle, &id);
-    let (images, folder) = (text(&runtime.host().path("images")), text(bundle.folder()));
+    let images = text(&runtime.host().path("images"));
     let pid_file = runtime.host().path("pid");
     for round in 0..2 {
         runtime.call(&["checkpoint", "--manage-cgroups-mode", "ignore", "--image-path", &images, &id]).ok();
@@ -69,22 +71,7 @@ fn a_restored_container_goes_on_and_is_an_ordinary_one() {
         let before = count(&bundle);
         let descriptors = fs::read_to_string(format!("{images}/descriptors.json")).expect("written");
         assert_eq!(descriptors, r#"["/dev/null","/dev/null","/dev/null"]"#);
-        detached(
-            &runtime,
-            &[
-                "restore",
-                "-d",
-                "--manage-cgroups-mode",
-                "ignore",
-                "--image-path",
-                &images,
-                "--bundle",
-                &folder,
-                "--pid-file",
-                &text(&pid_file),
-                &id,
-            ],
-        );
+        restore(&runtime, &images, &bundle, &["--pid-file", &text(&pid_file), &id]);
         assert_eq!(runtime.status(&id), "running", "round {round}");
         let pid = fs::read_to_string(&pid_file).expect("pid file");
         assert_eq!(runtime.state(&id)["pid"].to_string(), pid);
@@ -139,27 +126,12 @@ fn a_terminal_is_handed_over_again() {
     bundle.save();
     let socket = text(&runtime.host().path("console.sock"));
     let listener = UnixListener::bind(&socket).expect("bind");
-    let (images, folder) = (text(&runtime.host().path("images")), text(bundle.folder()));
-    detached(&runtime, &["run", "-d", "--console-socket", &socket, "--bundle", &folder, &id]);
+    let images = text(&runtime.host().path("images"));
+    detached(&runtime, &["run", "-d", "--console-socket", &socket, "--bundle", &text(bundle.folder()), &id]);
     let first = super::terminal::receive(&listener.accept().expect("run connects").0);
     runtime.call(&["checkpoint", "--manage-cgroups-mode", "ignore", "--image-path", &images, &id]).ok();
     drop(first);
-    detached(
-        &runtime,
-        &[
-            "restore",
-            "-d",
-            "--manage-cgroups-mode",
-            "ignore",
-            "--image-path",
-            &images,
-            "--console-socket",
-            &socket,
-            "--bundle",
-            &folder,
-            &id,
-        ],
-    );
+    restore(&runtime, &images, &bundle, &["--console-socket", &socket, &id]);
     let mut terminal = super::terminal::receive(&listener.accept().expect("restore connects").0);
     std::io::Write::write_all(&mut terminal, b"hello\n").expect("type");
     let mut seen = String::new();
