@@ -202,6 +202,9 @@ fn a_pod_whose_shim_is_killed_is_cleaned_up_after() {
         pods.create(sandbox(OURS)).await.expect("the id is free");
         pods.shut_down("pod").await.expect("shutdown");
     });
+    // A task is not there any more as soon as its shim is gone; taking away what it left takes a moment.
+    let bundle = supervisor.host().path("state/io.containerd.runtime.v2.task/tests/one");
+    eventually("the task is cleaned up after", || !bundle.exists());
 }
 
 #[test]
