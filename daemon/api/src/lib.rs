@@ -9,6 +9,7 @@
 pub mod auth;
 pub mod container;
 pub mod decode;
+pub mod disk_usage;
 pub mod endpoint;
 pub mod event;
 pub mod exec;

@@ -16,6 +16,8 @@ pub(super) async fn route(call: Call, path: &[&str]) -> Option<Outcome> {
         ("GET", ["version"]) => system::version(&call).await,
         ("GET", ["info"]) => system::info(&call).await,
         ("GET", ["events"]) => system::events(&call),
+        ("GET", ["system", "df"]) => system::disk_usage(&call).await,
+        ("POST", ["build", "prune"]) => system::prune_builds(),
 
         ("GET", ["containers", "json"]) => container::list(&call).await,
         ("POST", ["containers", "create"]) => container::create(call).await,

@@ -45,6 +45,29 @@ impl Images {
         Ok(summaries.into_iter().map(|(_, summary)| summary).collect())
     }
 
+    /// Every image, with what it shares with others and how many of `containers` (the images of each) have it; and the
+    /// bytes of all layers.
+    pub(crate) async fn usage(&self, containers: &[String]) -> Result<(Vec<ImageSummary>, i64), ImageError> {
+        let images = self.all().await?;
+        let mut users: BTreeMap<&String, usize> = BTreeMap::new();
+        for layer in images.iter().flat_map(Image::chain) {
+            *users.entry(layer).or_default() += 1;
+        }
+        let mut summaries = Vec::new();
+        for image in &images {
+            let shared: Vec<String> =
+                image.chain().iter().filter(|layer| users[layer] > 1).cloned().collect();
+            let used = containers.iter().filter(|used| **used == image.id).count();
+            summaries.push(ImageSummary {
+                containers: i64::try_from(used).unwrap_or(i64::MAX),
+                shared_size: self.layers_size(&shared).await?,
+                ..self.summary(image).await?
+            });
+        }
+        let all: Vec<String> = users.into_keys().cloned().collect();
+        Ok((summaries, self.layers_size(&all).await?))
+    }
+
     async fn created_of(&self, wanted: &ListFilters, name: &str) -> Result<Option<Timestamp>, ImageError> {
         match wanted.filters.values(name).first() {
             Some(image) => Ok(Some(self.find(image).await?.created())),

@@ -285,7 +285,7 @@ impl Image {
         })
     }
 
-    /// What containers of it are called after: the name that was asked for, or else its ID.
+    /// The chain IDs of its layers, lowest first.
     pub(crate) fn chain(&self) -> &[String] {
         &self.resolved.chain
     }

@@ -20,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dhow_engine_api::container::HostConfig;
 use dhow_engine_api::mount::{Mount, MountPoint};
-use dhow_engine_api::volume::{Volume, VolumeCreate, VolumePruneReport};
+use dhow_engine_api::volume::{Volume, VolumeCreate, VolumePruneReport, VolumeUsage};
 use dhow_linux::file::{self, Durability, PathError};
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +165,18 @@ impl Volumes {
         let trash = self.folder.join(format!(".trash-{name}-{}", std::process::id()));
         std::fs::rename(&folder, &trash).map_err(PathError::at("move away", &folder))?;
         Ok(std::fs::remove_dir_all(&trash).map_err(PathError::at("remove", &trash))?)
+    }
+
+    /// All volumes with what each holds. Reads every folder of each: it may take a while.
+    pub(crate) fn usage(&self, users: &dyn Users) -> Result<Vec<Volume>, VolumeError> {
+        let mut volumes = self.list(&Filters::default(), None, users)?;
+        for volume in &mut volumes {
+            volume.usage_data = Some(VolumeUsage {
+                ref_count: i64::try_from(users.of(&volume.name).len()).unwrap_or(i64::MAX),
+                size: i64::try_from(size_of(Path::new(&volume.mountpoint))).unwrap_or(i64::MAX),
+            });
+        }
+        Ok(volumes)
     }
 
     /// Removes volumes that no container has: those without a name, or all.

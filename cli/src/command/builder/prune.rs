@@ -1,6 +1,6 @@
 //! `builder prune`: remove the build cache.
 
-use serde_json::Value;
+use dhow_engine_api::disk_usage::BuildPruneReport;
 
 use crate::client::query::Filters;
 use crate::client::{Call, Query};
@@ -48,9 +48,7 @@ pub(crate) async fn cache(
     keep: &str,
 ) -> Result<(String, u64), Failure> {
     let query = Query::new().flag("all", all).text("keep-storage", keep).filters(filters);
-    let report: Value = session.client()?.fetch(Call::post("/build/prune").query(query)).await?;
-    let deleted = report.get("CachesDeleted").and_then(Value::as_array).into_iter().flatten();
-    let lines: Vec<String> = deleted.filter_map(Value::as_str).map(str::to_owned).collect();
-    let freed = report.get("SpaceReclaimed").and_then(Value::as_u64).unwrap_or(0);
-    Ok((prune::listed("Deleted build cache objects", &lines), freed))
+    let report: BuildPruneReport = session.client()?.fetch(Call::post("/build/prune").query(query)).await?;
+    let text = prune::listed("Deleted build cache objects", &report.caches_deleted.unwrap_or_default());
+    Ok((text, report.space_reclaimed))
 }

@@ -1,6 +1,7 @@
 //! `system df`: what takes how much of the disk.
 
 use dhow_engine_api::container::ContainerSummary;
+use dhow_engine_api::disk_usage::DiskUsage;
 use dhow_engine_api::image::ImageSummary;
 use dhow_engine_api::volume::Volume;
 use serde_json::Value;
@@ -81,8 +82,7 @@ impl Verb for Df {
                 "--verbose with --format is not supported; use `system df --format`, or the lists".into()
             );
         }
-        let document: Value = session.client()?.fetch(Call::get("/system/df")).await?;
-        let usage = Usage::read(document)?;
+        let usage = Usage::new(session.client()?.fetch(Call::get("/system/df")).await?);
         if self.verbose {
             return put(&usage.verbose()?);
         }
@@ -119,20 +119,14 @@ fn number(record: &Value, key: &str) -> i64 {
 }
 
 impl Usage {
-    fn read(mut document: Value) -> Result<Self, Failure> {
-        fn list<T: serde::de::DeserializeOwned>(document: &mut Value, key: &str) -> Result<Vec<T>, Failure> {
-            let value = document.get_mut(key).map(Value::take).unwrap_or(Value::Null);
-            let list: Option<Vec<T>> = dhow_engine_api::decode::from_value(value)
-                .map_err(|error| format!("decode answer of /system/df: {error}"))?;
-            Ok(list.unwrap_or_default())
+    fn new(answer: DiskUsage) -> Self {
+        Self {
+            layers: answer.layers_size,
+            images: answer.images.unwrap_or_default(),
+            containers: answer.containers.unwrap_or_default(),
+            volumes: answer.volumes.unwrap_or_default(),
+            cache: answer.build_cache.unwrap_or_default(),
         }
-        Ok(Self {
-            layers: number(&document, "LayersSize"),
-            images: list(&mut document, "Images")?,
-            containers: list(&mut document, "Containers")?,
-            volumes: list(&mut document, "Volumes")?,
-            cache: list(&mut document, "BuildCache")?,
-        })
     }
 
     fn image_sum(&self) -> Sum {

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use dhow_engine_api::auth::AuthConfig;
+use dhow_engine_api::image::ImageSummary;
 use dhow_engine_api::message::JsonMessage;
 use dhow_proto::error::Kind;
 use futures_util::stream::{self, StreamExt};
@@ -37,11 +38,24 @@ pub(crate) async fn list(call: &Call) -> Outcome {
         wanted.pattern = Some(String::from_utf8_lossy(pattern).into_owned());
     }
     let mut images = call.daemon.images.list(&wanted).await?;
-    if call.version < Version::one(44) {
-        images.iter_mut().for_each(|image| image.virtual_size = image.size);
-    }
-    if call.version < Version::one(43) {
+    for_version(&mut images, call.version);
+    if call.query.flag("shared-size") {
+        let (all, _) = call.daemon.images.usage(&[]).await?;
         for image in &mut images {
+            let found = all.iter().find(|measured| measured.id == image.id);
+            image.shared_size = found.map_or(-1, |measured| measured.shared_size);
+        }
+    }
+    body::ok(&images)
+}
+
+/// Makes a list what clients of older versions expect.
+pub(super) fn for_version(images: &mut [ImageSummary], version: Version) {
+    for image in images {
+        if version < Version::one(44) {
+            image.virtual_size = image.size;
+        }
+        if version < Version::one(43) {
             for (names, none) in
                 [(&mut image.repo_tags, "<none>:<none>"), (&mut image.repo_digests, "<none>@<none>")]
             {
@@ -51,10 +65,6 @@ pub(crate) async fn list(call: &Call) -> Outcome {
             }
         }
     }
-    if call.query.flag("shared-size") {
-        images.iter_mut().for_each(|image| image.shared_size = 0);
-    }
-    body::ok(&images)
 }
 
 fn wanted(filters: Filters) -> Result<ListFilters, HttpError> {

@@ -1,8 +1,9 @@
-//! `/_ping`, `/version`, `/info`, `/events`, and what is always so without a swarm.
+//! `/_ping`, `/version`, `/info`, `/events`, `/system/df`, and what is always so without a swarm.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use dhow_engine_api::disk_usage::{BuildPruneReport, DiskUsage};
 use dhow_engine_api::event::Event;
 use dhow_proto::error::Kind;
 use futures_util::stream::{self, StreamExt};
@@ -11,12 +12,17 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::image;
+use crate::container::list;
 use crate::event::{FILTERS, passes};
 use crate::http::body::{self, Outcome};
 use crate::http::call::Call;
 use crate::http::error::HttpError;
 use crate::system;
 use crate::time::parse_bound;
+
+/// What `/system/df` can be asked for.
+const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
 
 pub(crate) fn ping(call: &Call) -> Outcome {
     let text = if call.head.method == http::Method::HEAD { "" } else { "OK" };
@@ -39,6 +45,42 @@ pub(crate) async fn version(call: &Call) -> Outcome {
 
 pub(crate) async fn info(call: &Call) -> Outcome {
     body::ok(&system::info(&call.daemon).await)
+}
+
+/// What takes space. Nothing is built here, so builds keep nothing.
+pub(crate) async fn disk_usage(call: &Call) -> Outcome {
+    let (asked, daemon) = (call.query.values("type"), &call.daemon);
+    if let Some(other) = asked.iter().find(|kind| !KINDS.contains(kind)) {
+        return Err(HttpError::invalid(format!("unknown object type: {other}")));
+    }
+    let wants = |kind| asked.is_empty() || asked.contains(&kind);
+    let mut usage = DiskUsage::default();
+    if wants("container") {
+        let wish = list::Wish { all: true, size: true, ..list::Wish::default() };
+        usage.containers = Some(list::list(daemon, &wish).await?);
+    }
+    if wants("image") {
+        let used: Vec<String> =
+            daemon.containers.all().iter().map(|container| container.record().image).collect();
+        let (mut images, layers) = daemon.images.usage(&used).await?;
+        image::for_version(&mut images, call.version);
+        (usage.images, usage.layers_size) = (Some(images), layers);
+    }
+    if wants("volume") {
+        let daemon = daemon.clone();
+        let measured =
+            tokio::task::spawn_blocking(move || daemon.volumes.usage(&super::volume::users(&daemon)));
+        usage.volumes =
+            Some(measured.await.map_err(|error| HttpError::new(Kind::Internal, error.to_string()))??);
+    }
+    if wants("build-cache") {
+        usage.build_cache = Some(Vec::new());
+    }
+    body::ok(&usage)
+}
+
+pub(crate) fn prune_builds() -> Outcome {
+    body::ok(&BuildPruneReport::default())
 }
 
 pub(crate) fn plugins() -> Outcome {
