@@ -25,7 +25,10 @@ fn what_takes_space_is_told_and_goes() {
     assert!(each.contains("writer") && each.contains("kept") && each.contains("again"), "{each}");
 
     let pruned = stack.dhow(&["system", "prune", "--force", "--all"]).ok();
-    assert!(pruned.contains("Deleted Containers:") && pruned.contains("untagged: busybox:latest"), "{pruned}");
+    assert!(
+        pruned.contains("Deleted Containers:") && pruned.contains("untagged: busybox:latest"),
+        "{pruned}"
+    );
     assert_eq!(stack.dhow(&["ps", "-aq"]).ok() + &stack.dhow(&["images", "-q"]).ok(), "");
     assert_eq!(stack.dhow(&["volume", "ls", "-q"]).ok(), "kept", "volumes stay unless asked for");
     assert_eq!(lines(&stack)[0]["Size"], "0B");
