@@ -11,6 +11,7 @@ pub mod any;
 pub mod connect;
 pub mod error;
 pub mod namespace;
+pub mod runc;
 pub mod ttrpc;
 
 #[allow(

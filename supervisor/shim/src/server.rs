@@ -17,6 +17,10 @@ use crate::reactor::{Changed, Reactor, Watched, either};
 use crate::service;
 use crate::task::{Shim, TaskError};
 
+/// How long a connection stays after the reply to `ShutdownSandbox`. When containerd's client sees both at once, reply and
+/// end, it takes up either: the end is forgiven to `Shutdown`, but makes this call a failure.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// One client.
 struct Connection {
     socket: Watched<OwnedFd>,
@@ -108,6 +112,10 @@ impl Connection {
         });
         if shim.is_shutting_down() {
             self.changed.until(|| (self.output.borrow().is_empty() || self.closed.get()).then_some(())).await;
+            if request.method == "ShutdownSandbox" {
+                let left = self.changed.until(|| self.closed.get().then_some(()));
+                either(left, reactor.sleep(LINGER)).await;
+            }
             // Our end may take a while, and nobody needs to wait for it.
             self.close();
             shim.shut_down();

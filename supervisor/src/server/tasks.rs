@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use dhow_proto::any;
-use dhow_proto::containerd::runc::v1::{CheckpointOptions, Options};
+use dhow_proto::containerd::runc::v1::Options;
 use dhow_proto::containerd::services::tasks::v1::tasks_server::{Tasks, TasksServer};
 use dhow_proto::containerd::services::tasks::v1::{
     CheckpointTaskRequest, CheckpointTaskResponse, CloseIoRequest, CreateTaskRequest, CreateTaskResponse,
@@ -229,7 +228,7 @@ impl Tasks for TasksService {
         let task = self.task(&request, |request| &request.container_id)?;
         let scope = Scope::require(request.metadata()).map_err(status)?;
         let CheckpointTaskRequest { container_id: id, options, .. } = request.into_inner();
-        let given = options.as_ref().and_then(any::unpack::<CheckpointOptions>).and_then(Result::ok);
+        let given = options.as_ref().and_then(dhow_proto::runc::checkpoint_options).and_then(Result::ok);
         let path = given.map(|options| options.image_path).unwrap_or_default();
         if !path.is_empty() {
             let request = v3::CheckpointTaskRequest { id, path, options };
@@ -268,7 +267,7 @@ impl Tasks for TasksService {
 
 /// The options of runc's shim; those of other shims say nothing to us.
 fn runc_options(options: Option<&Any>) -> Options {
-    options.and_then(any::unpack::<Options>).and_then(Result::ok).unwrap_or_default()
+    options.and_then(dhow_proto::runc::options).and_then(Result::ok).unwrap_or_default()
 }
 
 fn process(id: String, state: v3::StateResponse) -> Process {

@@ -20,7 +20,7 @@ impl Shim {
         }
         let options = match &request.options {
             None => CheckpointOptions::default(),
-            Some(options) => any::unpack(options)
+            Some(options) => dhow_proto::runc::checkpoint_options(options)
                 .ok_or_else(|| {
                     TaskError::Invalid(format!("checkpoint options of type {}", any::name(options)))
                 })?

@@ -211,7 +211,7 @@ fn options(options: Option<&Any>) -> Result<Options, TaskError> {
     match options {
         None => Ok(Options::default()),
         Some(options) if options.type_url.is_empty() && options.value.is_empty() => Ok(Options::default()),
-        Some(options) => match any::unpack::<Options>(options) {
+        Some(options) => match dhow_proto::runc::options(options) {
             Some(decoded) => decoded.map_err(TaskError::Decode),
             None => Err(TaskError::Invalid(format!("runtime options of type {}", any::name(options)))),
         },
