@@ -5,14 +5,14 @@ STATIC := RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --ta
 VM     := $(CARGO) run --locked --release -q -p dhow-integration-tests --bin vm
 export DHOW_BIN := $(CURDIR)/bin
 
-.PHONY: help build packages demo test test-vm bench check clean
+.PHONY: help build packages peers demo test test-vm bench check clean
 
 help:
 	@echo "make build   the five binaries, into bin/"
 	@echo "make demo    the main job on a private stack: pull, run, exec, logs, networks (root)"
 	@echo "make test    unit and integration tests, and those of test-vm (root)"
 	@echo "make test-vm the runtime's tests in a virtual machine: systemd, cgroup v2, AppArmor, CRIU (root)"
-	@echo "make bench   side by side with the installed runc, crun, containerd and docker (root)"
+	@echo "make bench   side by side with the newest runc, crun, containerd and docker at hand (root)"
 	@echo "             GROUP=\"runtime stack\": only these of runtime supervisor stack memory log image"
 	@echo "make check   formatting, clippy, documentation"
 
@@ -28,17 +28,20 @@ SHELL := /bin/bash
 packages:
 	@.ci/packages
 
+peers: packages
+	@.ci/peers
+
 demo: packages build
 	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin demo
 
-test: packages build
+test: peers build
 	$(CARGO) test --locked --release --workspace
 	$(VM)
 
 test-vm: packages build
 	$(VM)
 
-bench: packages build
+bench: peers build
 	$(CARGO) run --locked --release -q -p dhow-integration-tests --bin bench -- $(GROUP)
 
 check:

@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use dhow_integration_tests::image;
-use dhow_integration_tests::peers::Containerd;
-use dhow_integration_tests::process::call;
+use dhow_integration_tests::peers::{Containerd, Release};
+use dhow_integration_tests::process::{call, run};
 use dhow_integration_tests::registry::Registry;
 use dhow_integration_tests::stack::Stack;
 use dhow_integration_tests::supervisor::Supervisor;
@@ -20,7 +20,10 @@ pub(crate) fn bench() {
     println!("a Debian 12 root in 3 gzip layers; {megabytes} MB compressed");
     let ours = Supervisor::start();
     let stack = Stack::start();
-    let stock = Containerd::start();
+    let release = Release::newest();
+    let stock = Containerd::start_release(release.clone());
+    // One `ctr` for both.
+    let ctr_on_ours = |arguments: &[&str]| run(&mut release.ctr(&ours.socket(), arguments));
     let reference = reference.as_str();
     let ctr = ["images", "pull", "--plain-http", reference];
     let remove = ["images", "rm", "--sync", reference];
@@ -35,9 +38,9 @@ pub(crate) fn bench() {
     let through_ctr = pulled(
         "ctr+dhow",
         megabytes,
-        || ours.ctr(&ctr).code == 0,
+        || ctr_on_ours(&ctr).code == 0,
         || {
-            ours.ctr(&remove);
+            ctr_on_ours(&remove);
         },
     );
     let containerd = pulled(

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dhow_integration_tests::binaries;
+use dhow_integration_tests::peers::Release;
 
 /// One contender of a comparison: its name, and one run of the thing that is compared.
 pub(crate) struct Contender<'a> {
@@ -11,6 +11,8 @@ pub(crate) struct Contender<'a> {
     pub(crate) name: &'static str,
     /// Runs once; `None` when this contender cannot do it here.
     pub(crate) run: Box<dyn FnMut() -> Option<f64> + 'a>,
+    /// What Dhow is to reach: of Dhow itself a figure, of a peer the ratio to it.
+    pub(crate) goal: Option<f64>,
 }
 
 impl<'a> Contender<'a> {
@@ -20,12 +22,18 @@ impl<'a> Contender<'a> {
             let start = Instant::now();
             run().then(|| milliseconds(start.elapsed()))
         };
-        Self { name, run: Box::new(run) }
+        Self { name, run: Box::new(run), goal: None }
     }
 
     /// A contender that measures itself.
     pub(crate) fn measured(name: &'static str, run: impl FnMut() -> Option<f64> + 'a) -> Self {
-        Self { name, run: Box::new(run) }
+        Self { name, run: Box::new(run), goal: None }
+    }
+
+    /// Notes what Dhow is to reach, beside itself or beside this peer.
+    pub(crate) fn goal(mut self, goal: impl Into<Option<f64>>) -> Self {
+        self.goal = goal.into();
+        self
     }
 }
 
@@ -46,14 +54,16 @@ pub(crate) fn compare(what: &str, unit: &str, rounds: usize, contenders: Vec<Con
     let ours = medians.first().copied().flatten();
     let mut line = format!("{what:<34}");
     for (contender, median) in contenders.iter().zip(&medians) {
-        let text = match (median, ours) {
-            (None, _) => "cannot".to_owned(),
-            (Some(median), Some(ours)) if contender.name != "dhow" => {
-                format!("{median:.1} {unit} (x{:.2})", ours / median)
+        let text = match (median, ours, contender.goal) {
+            (None, ..) => "cannot".to_owned(),
+            (Some(median), Some(ours), goal) if contender.name != "dhow" => {
+                let goal = goal.map(|goal| format!(", goal x{goal:.2}")).unwrap_or_default();
+                format!("{median:.1} {unit} (x{:.2}{goal})", ours / median)
             }
-            (Some(median), _) => format!("{median:.1} {unit}"),
+            (Some(median), _, Some(goal)) => format!("{median:.1} {unit} (goal {goal:.1})"),
+            (Some(median), ..) => format!("{median:.1} {unit}"),
         };
-        line.push_str(&format!(" {:>9} {text:<22}", contender.name));
+        line.push_str(&format!(" {:>10} {text:<22}", contender.name));
     }
     println!("{}", line.trim_end());
 }
@@ -80,16 +90,20 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 
 /// Says what this is measured on, and which peers are missing.
 pub(crate) fn machine() {
-    let first = |program: &str, argument: &str| {
-        let output = Command::new(program).arg(argument).output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.lines().next().map(str::to_owned)
+    let first = |mut command: Command| {
+        let text = command.output().ok()?.stdout;
+        String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
     };
+    let mut uname = Command::new("uname");
+    uname.arg("-r");
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!("kernel {}, {cores} cores", first("uname", "-r").unwrap_or_default());
+    println!("kernel {}, {cores} cores", first(uname).unwrap_or_default());
+    let release = Release::newest();
     for peer in ["runc", "crun", "containerd", "dockerd", "docker"] {
-        match binaries::in_path(peer) {
-            Some(_) => println!("{}", first(peer, "--version").unwrap_or_default()),
+        let mut version = release.command(peer);
+        version.arg("--version");
+        match first(version) {
+            Some(version) => println!("{peer}: {version}"),
             None => println!(
                 "{peer} is missing: apt-get install --no-install-recommends runc crun containerd docker.io"
             ),

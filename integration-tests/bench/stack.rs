@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use dhow_integration_tests::busybox;
-use dhow_integration_tests::peers::Dockerd;
+use dhow_integration_tests::peers::{Dockerd, Release};
 use dhow_integration_tests::stack::Stack;
 
 use crate::measure::{Contender, compare, succeeds};
@@ -20,7 +20,7 @@ impl Pair {
     pub(crate) fn start() -> Self {
         let dhow = Stack::with_busybox();
         let docker = dhow_integration_tests::binaries::in_path("dockerd").map(|_| {
-            let docker = Dockerd::start_with_network();
+            let docker = Dockerd::start_with_network(Release::newest());
             let archive = busybox::tar(&docker.host().folder("images"));
             docker
                 .docker(&["import", "-c", "CMD [\"sh\"]", archive.to_str().expect("UTF-8"), "busybox:latest"])

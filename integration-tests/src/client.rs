@@ -26,6 +26,7 @@ pub const NAMESPACE: &str = "tests";
 pub struct Client {
     channel: Channel,
     namespace: String,
+    lease: Option<String>,
 }
 
 /// Where a task's streams go; empty strings are `/dev/null`.
@@ -75,7 +76,13 @@ impl Client {
     /// When nothing listens there.
     pub async fn connect_as(socket: &Path, namespace: &str) -> Self {
         let channel = dhow_proto::connect::connect(socket).await.expect("the server listens");
-        Self { channel, namespace: namespace.to_owned() }
+        Self { channel, namespace: namespace.to_owned(), lease: None }
+    }
+
+    /// The same client under a lease, which keeps what it makes from being collected.
+    #[must_use]
+    pub fn under(&self, lease: &str) -> Self {
+        Self { lease: Some(lease.to_owned()), ..self.clone() }
     }
 
     /// The channel, for a client of a further service.
@@ -84,12 +91,17 @@ impl Client {
         self.channel.clone()
     }
 
-    /// `message` with the namespace in its metadata.
+    /// `message` with the namespace in its metadata, and the lease if there is one.
+    ///
+    /// # Panics
+    /// When one of them is not ASCII.
     pub fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert(dhow_proto::namespace::GRPC_HEADER, self.namespace.parse().expect("ASCII"));
+        let metadata = request.metadata_mut();
+        metadata.insert(dhow_proto::namespace::GRPC_HEADER, self.namespace.parse().expect("ASCII"));
+        if let Some(lease) = &self.lease {
+            metadata.insert(dhow_proto::namespace::LEASE_HEADER, lease.parse().expect("ASCII"));
+        }
         request
     }
 

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::process::{Done, run};
+use crate::process::{Done, run, run_within};
 use crate::{binaries, busybox};
 
 /// The search path that both images set.
@@ -71,14 +72,10 @@ fn add_busybox(layout: &Path, work: &Path) {
 fn add_debian(layout: &Path, work: &Path) {
     let image = format!("{}:debian", layout.display());
     let root = work.join("debian.tar");
-    run(Command::new("mmdebstrap").args([
-        "--quiet",
-        "--variant=minbase",
-        "--mode=root",
-        "bookworm",
-        text(&root),
-    ]))
-    .ok();
+    let mut make = Command::new("mmdebstrap");
+    make.args(["--quiet", "--variant=minbase", "--mode=root", "--dpkgopt=force-unsafe-io", "bookworm"]);
+    // A mirror far away and a machine that compiles beside it take their time.
+    run_within(Duration::from_secs(600), make.arg(&root), b"").ok();
     umoci(&["new", "--image", &image]);
     umoci(&["raw", "add-layer", "--image", &image, text(&root)]);
     let added = work.join("added");

@@ -203,10 +203,6 @@ impl Lives {
     }
 
     fn leased<M>(&self, id: &str, message: M) -> Request<M> {
-        let mut request = self.client.request(message);
-        if let Ok(lease) = format!("lease-{id}").parse() {
-            request.metadata_mut().insert(dhow_proto::namespace::LEASE_HEADER, lease);
-        }
-        request
+        self.client.under(&format!("lease-{id}")).request(message)
     }
 }

@@ -51,6 +51,15 @@ impl Done {
 /// When it cannot be started, or does not end within [`DEADLINE`].
 #[track_caller]
 pub fn run_with(command: &mut Command, input: &[u8]) -> Done {
+    run_within(DEADLINE, command, input)
+}
+
+/// The same with a deadline of its own.
+///
+/// # Panics
+/// As [`run_with`].
+#[track_caller]
+pub fn run_within(deadline: Duration, command: &mut Command, input: &[u8]) -> Done {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("piped");
@@ -59,7 +68,7 @@ pub fn run_with(command: &mut Command, input: &[u8]) -> Done {
     let input = input.to_owned();
     let feed = std::thread::spawn(move || stdin.write_all(&input).is_ok());
     let status =
-        wait(&mut child, DEADLINE).unwrap_or_else(|| panic!("{command:?} did not end in {DEADLINE:?}"));
+        wait(&mut child, deadline).unwrap_or_else(|| panic!("{command:?} did not end in {deadline:?}"));
     drop(feed);
     Done { code: code(status), stdout: collect(&out), stderr: collect(&err) }
 }

@@ -1,4 +1,4 @@
-//! Debian's containerd, and its client `ctr`.
+//! A stock containerd, of either release, and its client `ctr`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::Pid;
 
-use super::search_path;
+use super::Release;
 use crate::binaries;
 use crate::host::Host;
 use crate::process::{Background, Done, eventually, run};
@@ -16,29 +16,28 @@ use crate::process::{Background, Done, eventually, run};
 #[derive(Debug)]
 pub struct Containerd {
     process: Option<Background>,
-    /// The folder of a newer release than the installed one.
-    release: Option<PathBuf>,
+    release: Release,
     host: Host,
 }
 
 impl Containerd {
-    /// Starts one on a root, state and socket of its own.
+    /// Starts the installed one on a root, state and socket of its own.
     ///
     /// # Panics
     /// When it does not answer.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        Self::start_from(None)
+        Self::start_release(Release::Installed)
     }
 
-    /// Starts the one in `usr/bin` of `release`, or the installed one.
+    /// Starts the one of `release`.
     ///
     /// # Panics
     /// When it does not answer.
     #[must_use]
     #[track_caller]
-    pub fn start_from(release: Option<PathBuf>) -> Self {
+    pub fn start_release(release: Release) -> Self {
         let mut containerd = Self { process: None, release, host: Host::new() };
         containerd.launch();
         containerd
@@ -51,7 +50,7 @@ impl Containerd {
     #[must_use]
     #[track_caller]
     pub fn start_on_our_names() -> Self {
-        let mut containerd = Self { process: None, release: None, host: Host::new() };
+        let mut containerd = Self { process: None, release: Release::Installed, host: Host::new() };
         let names = containerd.host.folder("names");
         for (name, binary) in [
             ("containerd-shim-runc-v2", binaries::path("containerd-shim-dhow-v2")),
@@ -98,8 +97,8 @@ impl Containerd {
         let path = self.host.path("config.toml");
         fs::write(&path, config).expect("write config.toml");
         let log = fs::File::create(self.host.path("containerd.log")).expect("make the log");
-        let mut command = Command::new(self.program("containerd"));
-        let search = format!("{}:{}", self.host.path("names").display(), search_path());
+        let mut command = self.release.command("containerd");
+        let search = format!("{}:{}", self.host.path("names").display(), self.release.search_path());
         command.arg("--config").arg(path).env("PATH", search).stdout(Stdio::null()).stderr(log);
         self.process = Some(Background::start(&mut command));
         eventually("containerd answers", || self.ctr(&["version"]).code == 0);
@@ -112,13 +111,23 @@ impl Containerd {
         }
     }
 
-    /// Runs `ctr` against it.
+    /// Ends it in an orderly way.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.terminate();
+        }
+    }
+
+    /// Runs the `ctr` of its release against it.
     #[track_caller]
     pub fn ctr(&self, arguments: &[&str]) -> Done {
-        let installed = ctr_command(&self.socket(), arguments);
-        let mut command = Command::new(self.program("ctr"));
-        command.args(installed.get_args()).env("CONTAINERD_NAMESPACE", self.host.name());
-        run(&mut command)
+        run(&mut self.ctr_command(arguments))
+    }
+
+    /// A `ctr` command to start in the background or in a terminal.
+    #[must_use]
+    pub fn ctr_command(&self, arguments: &[&str]) -> Command {
+        self.release.ctr(&self.socket(), arguments)
     }
 
     /// The process of a task on the host.
@@ -138,10 +147,6 @@ impl Containerd {
         let folder = self.host.path("state/io.containerd.runtime.v2.task");
         folder.join(self.host.name()).join(id)
     }
-
-    fn program(&self, name: &str) -> PathBuf {
-        self.release.as_ref().map_or_else(|| name.into(), |release| release.join("usr/bin").join(name))
-    }
 }
 
 impl Drop for Containerd {
@@ -156,19 +161,14 @@ impl Drop for Containerd {
     }
 }
 
-/// Runs `ctr` against the socket of a containerd or of a supervisor.
+/// Runs the installed `ctr` against the socket of a containerd or of a supervisor.
 #[track_caller]
 pub fn ctr(socket: &Path, arguments: &[&str]) -> Done {
     run(&mut ctr_command(socket, arguments))
 }
 
-/// A `ctr` command in a namespace named after the host: `ctr` puts a container into the cgroup `/NAMESPACE/ID`.
+/// A command of the installed `ctr`.
 #[must_use]
 pub fn ctr_command(socket: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new("ctr");
-    command.arg("--address").arg(socket).args(arguments);
-    if let Some(host) = socket.parent().and_then(Path::file_name) {
-        command.env("CONTAINERD_NAMESPACE", host);
-    }
-    command
+    Release::Installed.ctr(socket, arguments)
 }

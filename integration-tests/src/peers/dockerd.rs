@@ -1,10 +1,10 @@
-//! Docker's own daemon: Debian's, or a newer one that the environment names.
+//! Docker's own daemon, of either release.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use super::search_path;
+use super::Release;
 use crate::host::Host;
 use crate::process::{Background, Done, eventually, run};
 use crate::{binaries, busybox};
@@ -13,6 +13,7 @@ use crate::{binaries, busybox};
 #[derive(Debug)]
 pub struct Dockerd {
     process: Background,
+    release: Release,
     host: Host,
 }
 
@@ -22,63 +23,47 @@ const NO_NETWORK: &[&str] = &["--bridge=none", "--iptables=false", "--ip6tables=
 /// The user whose subordinate ranges a remapped dockerd gives to its containers, and where they begin.
 const REMAPPED: (&str, u32) = ("dockremap", 700_000);
 
-/// The folder with a Docker 28 in its `usr/bin` and `usr/sbin`: `$DHOW_PEER_DOCKER28`.
-///
-/// Debian 12 has no package of it, so a test that wants one is skipped, with a line that says so, where none is named.
-#[must_use]
-pub fn docker28() -> Option<PathBuf> {
-    let folder = std::env::var_os("DHOW_PEER_DOCKER28").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("skipped: DHOW_PEER_DOCKER28 names no folder with dockerd 28 in usr/sbin");
-    }
-    folder
-}
-
 impl Dockerd {
-    /// Starts Debian's with these further options.
+    /// Starts the installed one with these further options.
     ///
     /// # Panics
     /// When it does not answer.
     #[must_use]
     #[track_caller]
     pub fn start(options: &[&str]) -> Self {
-        Self::start_release(None, options)
+        Self::start_release(Release::Installed, options)
     }
 
-    /// Starts Debian's, or the one in `release`, with these further options.
+    /// Starts the one of `release` with these further options.
     ///
     /// # Panics
     /// When it does not answer.
     #[must_use]
     #[track_caller]
-    pub fn start_release(release: Option<&Path>, options: &[&str]) -> Self {
-        let program = release.map_or_else(|| "dockerd".into(), |folder| folder.join("usr/sbin/dockerd"));
-        Self::launch(|_| Command::new(program), release, &[NO_NETWORK, options].concat())
+    pub fn start_release(release: Release, options: &[&str]) -> Self {
+        Self::launch(release, |_| Command::new("dockerd"), &[NO_NETWORK, options].concat())
     }
 
     /// Starts one with its own bridge, in a network namespace that ends with it.
     #[must_use]
     #[track_caller]
-    pub fn start_with_network() -> Self {
+    pub fn start_with_network(release: Release) -> Self {
         let command = |_: &Host| {
             let mut command = Command::new("unshare");
             command.args(["--net", "sh", "-c", "ip link set lo up && exec dockerd \"$@\"", "dockerd"]);
             command
         };
-        Self::launch(command, None, &[])
+        Self::launch(release, command, &[])
     }
 
-    /// Starts one whose containers run on the runtime under test, with an image `busybox`: Debian's, or the one in
-    /// `release`.
+    /// Starts one whose containers run on the runtime under test, with an image `busybox`.
     ///
     /// # Panics
     /// When it does not answer.
     #[must_use]
     #[track_caller]
-    pub fn on_our_runtime(release: Option<&Path>, options: &[&str]) -> Self {
-        let program = release.map_or_else(|| "dockerd".into(), |folder| folder.join("usr/sbin/dockerd"));
-        let dockerd =
-            Self::launch(|_| Command::new(program), release, &[&our_runtime()[..], options].concat());
+    pub fn on_our_runtime(release: Release, options: &[&str]) -> Self {
+        let dockerd = Self::start_release(release, &[&our_runtime()[..], options].concat());
         dockerd.import_busybox();
         dockerd
     }
@@ -92,7 +77,7 @@ impl Dockerd {
     /// When it does not answer.
     #[must_use]
     #[track_caller]
-    pub fn on_our_runtime_remapped() -> Self {
+    pub fn on_our_runtime_remapped(release: Release) -> Self {
         let (user, first) = REMAPPED;
         let command = |host: &Host| {
             let etc = host.folder("etc");
@@ -111,7 +96,8 @@ impl Dockerd {
             command.env("ETC", etc);
             command
         };
-        let dockerd = Self::launch(command, None, &[&our_runtime()[..], &["--userns-remap", user]].concat());
+        let options = [NO_NETWORK, &our_runtime(), &["--userns-remap", user]].concat();
+        let dockerd = Self::launch(release, command, &options);
         dockerd.import_busybox();
         dockerd
     }
@@ -129,13 +115,9 @@ impl Dockerd {
     }
 
     #[track_caller]
-    fn launch(command: impl FnOnce(&Host) -> Command, release: Option<&Path>, options: &[&str]) -> Self {
+    fn launch(release: Release, command: impl FnOnce(&Host) -> Command, options: &[&str]) -> Self {
         let host = Host::new();
         let log = fs::File::create(host.path("dockerd.log")).expect("make the log");
-        let path = match release {
-            Some(folder) => format!("{0}/usr/bin:{0}/usr/sbin:{1}", folder.display(), search_path()),
-            None => search_path(),
-        };
         let mut command = command(&host);
         command
             .arg("--data-root")
@@ -146,14 +128,14 @@ impl Dockerd {
             .arg(host.path("dockerd.pid"))
             .args(["--host", &address(&host), "--cgroup-parent", &host.cgroup()])
             .args(options)
-            .env("PATH", path)
+            .env("PATH", release.search_path())
             .stdout(log.try_clone().expect("duplicate"))
             .stderr(log);
-        let mut dockerd = Self { process: Background::start(&mut command), host };
+        let mut dockerd = Self { process: Background::start(&mut command), release, host };
         eventually("dockerd answers", || {
             let log = || fs::read_to_string(dockerd.host.path("dockerd.log")).unwrap_or_default();
             assert!(dockerd.process.is_running(), "dockerd ended: {}", log());
-            run(&mut client(&dockerd.host, &["version"])).code == 0
+            run(&mut client(&dockerd.release, &dockerd.host, &["version"])).code == 0
         });
         dockerd
     }
@@ -161,13 +143,13 @@ impl Dockerd {
     /// A command of Docker's CLI to start in another way.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        client(&self.host, arguments)
+        client(&self.release, &self.host, arguments)
     }
 
-    /// Runs Docker's CLI against it.
+    /// Runs the CLI of its release against it.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> Done {
-        run(&mut client(&self.host, arguments))
+        run(&mut client(&self.release, &self.host, arguments))
     }
 
     /// Where it works.
@@ -197,15 +179,15 @@ impl Drop for Dockerd {
 /// Options that make the runtime under test the default one.
 fn our_runtime() -> Vec<&'static str> {
     let add = format!("--add-runtime=dhow={}", binaries::runtime().display());
-    [NO_NETWORK, &[String::leak(add), "--default-runtime=dhow"]].concat()
+    vec![String::leak(add), "--default-runtime=dhow"]
 }
 
 fn address(host: &Host) -> String {
     format!("unix://{}", host.path("dockerd.sock").display())
 }
 
-fn client(host: &Host, arguments: &[&str]) -> Command {
-    let mut command = Command::new("docker");
+fn client(release: &Release, host: &Host, arguments: &[&str]) -> Command {
+    let mut command = release.command("docker");
     command.args(["-H", &address(host)]).args(arguments).env("DOCKER_CONFIG", host.path("client"));
     command
 }

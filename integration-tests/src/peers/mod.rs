@@ -3,10 +3,12 @@
 mod containerd;
 mod dockerd;
 mod podman;
+mod release;
 
 pub use containerd::{Containerd, ctr, ctr_command};
-pub use dockerd::{Dockerd, docker28};
+pub use dockerd::Dockerd;
 pub use podman::Podman;
+pub use release::Release;
 
 use crate::binaries;
 

@@ -1,12 +1,11 @@
-//! A stock containerd stands on our runtime, on our shim, and on both under runc's names.
+//! Our shim below a stock containerd that is killed, restarted, or groups containers in a sandbox.
 
 use dhow_integration_tests::client::{Client, Stdio, block_on};
 use dhow_integration_tests::image;
-use dhow_integration_tests::peers::{Containerd, ctr_command, docker28};
+use dhow_integration_tests::peers::{Containerd, Release};
 use dhow_integration_tests::process::eventually;
 use dhow_integration_tests::stack::processes;
-use dhow_integration_tests::terminal::Terminal;
-use dhow_integration_tests::{binaries, bundle, busybox};
+use dhow_integration_tests::{bundle, busybox};
 use dhow_proto::containerd::services::sandbox::v1::controller_client::ControllerClient;
 use dhow_proto::containerd::services::sandbox::v1::{
     ControllerCreateRequest, ControllerShutdownRequest, ControllerStartRequest, ControllerStatusRequest,
@@ -15,10 +14,10 @@ use dhow_proto::containerd::services::sandbox::v1::{
 use dhow_proto::containerd::types::{Sandbox, sandbox};
 use nix::sys::signal::{Signal, kill};
 
-const IMAGE: &str = "docker.io/library/busybox:1";
-const OURS: [&str; 2] = ["--runtime", "io.containerd.dhow.v2"];
+pub(crate) const IMAGE: &str = "docker.io/library/busybox:1";
+pub(crate) const OURS: [&str; 2] = ["--runtime", "io.containerd.dhow.v2"];
 
-fn add_image(containerd: Containerd) -> Containerd {
+pub(crate) fn add_image(containerd: Containerd) -> Containerd {
     let archive = containerd.host().path("busybox.tar");
     let source = format!("oci:{}:busybox", image::layout().display());
     image::skopeo(&["copy", &source, &format!("docker-archive:{}:busybox:1", archive.display())]).ok();
@@ -30,94 +29,28 @@ fn with_image() -> Containerd {
     add_image(Containerd::start())
 }
 
-/// The installed containerd, and the newer one if the environment names it.
-fn releases() -> Vec<Containerd> {
-    let newer = docker28().map(|release| Containerd::start_from(Some(release)));
-    std::iter::once(Containerd::start()).chain(newer).map(add_image).collect()
+/// One of each release that there is.
+fn releases() -> impl Iterator<Item = Containerd> {
+    Release::all().map(Containerd::start_release).map(add_image)
 }
 
-fn lives(containerd: &Containerd, options: &[&str]) {
-    let with = |before: &[&str], after: &[&str]| {
-        let arguments: Vec<&str> = [before, options, after].concat();
-        containerd.ctr(&arguments)
-    };
-    let done = with(&["run", "--rm"], &[IMAGE, "one", "sh", "-c", "echo hello; exit 3"]).exits(3);
-    assert_eq!(done.stdout, "hello\n");
-    with(&["run", "-d"], &[IMAGE, "task", "sleep", "1000"]).ok();
-    // Started is said a moment before the process is its program.
-    eventually("the program runs", || {
-        containerd.ctr(&["tasks", "exec", "--exec-id", "e1", "task", "cat", "/proc/1/comm"]).ok() == "sleep"
-    });
-    containerd.ctr(&["tasks", "exec", "--exec-id", "e2", "task", "sh", "-c", "exit 9"]).exits(9);
-    let pid = containerd.init_pid("task").to_string();
-    assert!(containerd.ctr(&["tasks", "ps", "task"]).ok().contains(&pid));
-    containerd.ctr(&["tasks", "pause", "task"]).ok();
-    assert!(containerd.ctr(&["tasks", "ls"]).ok().contains("PAUSED"));
-    let refused = containerd.ctr(&["tasks", "exec", "--exec-id", "e3", "task", "true"]).exits(1);
-    assert!(refused.stderr.contains("cannot exec in a paused state"), "{}", refused.stderr);
-    containerd.ctr(&["tasks", "resume", "task"]).ok();
-    let metrics = containerd.ctr(&["tasks", "metrics", "task"]).ok();
-    assert!(metrics.contains("memory.usage_in_bytes") || metrics.contains("memory.usage"), "{metrics}");
-    containerd.ctr(&["tasks", "kill", "-s", "SIGKILL", "task"]).ok();
-    stopped_with_137(containerd, "task");
-}
-
-fn stopped_with_137(containerd: &Containerd, task: &str) {
+pub(crate) fn stopped_with_137(containerd: &Containerd, task: &str) {
     eventually("it stopped", || containerd.ctr(&["tasks", "ls"]).ok().contains("STOPPED"));
     assert!(containerd.ctr(&["tasks", "delete", task]).stderr.contains("code 137"));
     containerd.ctr(&["containers", "rm", task]).ok();
 }
 
 #[test]
-fn our_runtime_is_its_runc() {
-    for containerd in releases() {
-        lives(&containerd, &["--runc-binary", binaries::runtime().to_str().expect("UTF-8")]);
-    }
-}
-
-#[test]
-fn our_shim_is_its_shim() {
-    for containerd in releases() {
-        lives(&containerd, &OURS);
-    }
-}
-
-#[test]
-fn our_binaries_stand_in_under_runcs_names() {
-    let containerd = add_image(Containerd::start_on_our_names());
-    lives(&containerd, &[]);
-    containerd.ctr(&["run", "-d", IMAGE, "task", "sleep", "1000"]).ok();
-    let ours = binaries::path("containerd-shim-dhow-v2").canonicalize().expect("it exists");
-    let shims = processes("containerd-shim-runc-v2");
-    let mine = shims.iter().find(|(_, line)| line.contains(containerd.host().name())).expect("a shim");
-    assert_eq!(std::fs::read_link(format!("/proc/{}/exe", mine.0)).expect("its program"), ours);
-    containerd.ctr(&["tasks", "kill", "-s", "SIGKILL", "task"]).ok();
-    stopped_with_137(&containerd, "task");
-}
-
-#[test]
-fn our_shim_gives_a_terminal() {
-    let containerd = with_image();
-    let run = ["run", "--rm", "-t", OURS[0], OURS[1], IMAGE, "tty", "sh"];
-    let command = ctr_command(&containerd.socket(), &run);
-    let mut terminal = Terminal::start(&command);
-    terminal.type_text("tty\r");
-    terminal.expect("/dev/pts/0");
-    terminal.type_text("exit 4\r");
-    assert_eq!(terminal.finish().0, 4);
-}
-
-#[test]
-fn our_shim_outlives_a_killed_containerd() {
+fn our_shim_outlives_a_containerd_that_ends() {
     for mut containerd in releases() {
         containerd.ctr(&["run", "-d", OURS[0], OURS[1], IMAGE, "task", "sleep", "1000"]).ok();
-        containerd.kill();
-        containerd.launch();
-        assert!(containerd.ctr(&["tasks", "ls"]).ok().contains("RUNNING"));
-        assert_eq!(
-            containerd.ctr(&["tasks", "exec", "--exec-id", "e1", "task", "echo", "alive"]).ok(),
-            "alive"
-        );
+        for end in [Containerd::kill, Containerd::stop] {
+            end(&mut containerd);
+            containerd.launch();
+            assert!(containerd.ctr(&["tasks", "ls"]).ok().contains("RUNNING"));
+            let exec = ["tasks", "exec", "--exec-id", "e1", "task", "echo", "alive"];
+            assert_eq!(containerd.ctr(&exec).ok(), "alive");
+        }
         containerd.ctr(&["tasks", "kill", "-s", "SIGKILL", "task"]).ok();
         stopped_with_137(&containerd, "task");
     }
@@ -172,8 +105,8 @@ fn a_checkpoint_that_cannot_be_is_refused_and_harmless() {
 /// containerd's own controller drives the sandbox service of our shim, and puts a container beside it.
 #[test]
 fn our_shim_is_a_sandbox_of_containerd_2() {
-    let Some(release) = docker28() else { return };
-    let containerd = Containerd::start_from(Some(release));
+    let Some(release) = Release::newer() else { return };
+    let containerd = Containerd::start_release(release);
     let cgroup = format!("{}/inside", containerd.host().cgroup());
     let rootfs = containerd.host().path("rootfs");
     busybox::tree(&rootfs);

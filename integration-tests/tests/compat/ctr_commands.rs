@@ -2,9 +2,10 @@
 //! end, is what a stock containerd gives.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-use dhow_integration_tests::peers::docker28;
+use dhow_integration_tests::peers::Release;
 use dhow_integration_tests::process::{Done, eventually, run, run_with};
 use dhow_integration_tests::registry::Registry;
 use dhow_integration_tests::supervisor::Supervisor;
@@ -12,16 +13,16 @@ use dhow_integration_tests::{busybox, image};
 
 /// A supervisor, a registry with busybox on it, and a `ctr` between them.
 struct Ctr {
-    program: String,
+    program: PathBuf,
     supervisor: Supervisor,
     registry: Registry,
 }
 
 impl Ctr {
-    fn start(program: &str) -> Self {
+    fn start(release: &Release) -> Self {
         let registry = Registry::start();
         let _pushed = image::push("busybox", &registry.address());
-        Self { program: program.to_owned(), supervisor: Supervisor::start(), registry }
+        Self { program: release.program("ctr"), supervisor: Supervisor::start(), registry }
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -108,7 +109,8 @@ const IMAGES: &str = "
     0 images export DIR/all.tar bb:1
     0 images export --platform linux/amd64 DIR/one.tar bb:1
     0 images rm bb:1 => bb:1
-    0 images import DIR/all.tar => bb:1
+    0 images import DIR/all.tar
+    0 images ls -q => bb:1
     0 images import --digests --base-name foo --no-unpack DIR/one.tar
     0 images ls -q name~=foo => foo@sha256
     0 images convert --oci --uncompress IMAGE conv:1 => sha256
@@ -241,15 +243,15 @@ const RUN: &str = "
 
 #[test]
 fn every_command_of_ctr_works() {
-    let ctr = Ctr::start("ctr");
+    let ctr = Ctr::start(&Release::Installed);
     prepare(&ctr);
     everything(&ctr);
 }
 
 #[test]
-fn every_command_of_ctr_2_works() {
-    let Some(release) = docker28() else { return };
-    let ctr = Ctr::start(release.join("usr/bin/ctr").to_str().expect("UTF-8"));
+fn every_command_of_a_newer_ctr_works() {
+    let Some(release) = Release::newer() else { return };
+    let ctr = Ctr::start(&release);
     prepare(&ctr);
     everything(&ctr);
     ctr.table(

@@ -1,18 +1,18 @@
 //! Docker's own daemon runs its containers on our runtime.
 
-use dhow_integration_tests::peers::{Dockerd, docker28};
+use dhow_integration_tests::peers::{Dockerd, Release};
 use dhow_integration_tests::process::{Background, eventually};
 use dhow_integration_tests::terminal::Terminal;
 
 #[test]
-fn dockerd_20_runs_on_our_runtime() {
-    lives(&Dockerd::on_our_runtime(None, &[]));
+fn dockerd_runs_on_our_runtime() {
+    lives(&Dockerd::on_our_runtime(Release::Installed, &[]));
 }
 
 #[test]
-fn dockerd_28_runs_on_our_runtime() {
-    if let Some(release) = docker28() {
-        lives(&Dockerd::on_our_runtime(Some(&release), &[]));
+fn a_newer_dockerd_runs_on_our_runtime() {
+    if let Some(release) = Release::newer() {
+        lives(&Dockerd::on_our_runtime(release, &[]));
     }
 }
 
@@ -72,6 +72,12 @@ fn is_driven(dockerd: &Dockerd) {
         dockerd.docker(&["exec", "box", "cat", "/proc/1/comm"]).ok() == "sleep"
     });
     dockerd.docker(&["exec", "box", "sh", "-c", "exit 9"]).exits(9);
+    let mut terminal = Terminal::start(&dockerd.command(&["exec", "-it", "box", "sh"]));
+    terminal.type_text("tty\r");
+    terminal.expect("/dev/pts/");
+    terminal.expect_size(80, 24);
+    terminal.type_text("exit 5\r");
+    assert_eq!(terminal.finish().0, 5);
     dockerd.docker(&["pause", "box"]).ok();
     assert_eq!(inspect(dockerd, "{{.State.Status}}", "box"), "paused");
     dockerd.docker(&["unpause", "box"]).ok();
@@ -116,14 +122,24 @@ fn restarts_and_checks(dockerd: &Dockerd) {
 
 #[test]
 fn dockerd_maps_users_on_our_runtime() {
-    let dockerd = Dockerd::on_our_runtime_remapped();
+    maps_users(&Dockerd::on_our_runtime_remapped(Release::Installed));
+}
+
+#[test]
+fn a_newer_dockerd_maps_users_on_our_runtime() {
+    if let Some(release) = Release::newer() {
+        maps_users(&Dockerd::on_our_runtime_remapped(release));
+    }
+}
+
+fn maps_users(dockerd: &Dockerd) {
     let first = Dockerd::first_remapped();
     let script = "cat /proc/self/uid_map; id -u; touch /made && stat -c %u /made";
     let output = dockerd.docker(&["run", "--rm", "--network=none", "busybox", "sh", "-c", script]).ok();
     let words: Vec<&str> = output.split_whitespace().collect();
     assert_eq!(words, ["0", &first.to_string(), "65536", "0", "0"]);
     dockerd.docker(&["run", "-d", "--network=none", "--name=box", "busybox", "sleep", "1000"]).ok();
-    let pid = inspect(&dockerd, "{{.State.Pid}}", "box");
+    let pid = inspect(dockerd, "{{.State.Pid}}", "box");
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     assert!(status.contains(&format!("Uid:\t{first}\t")), "{status}");
     assert_eq!(dockerd.docker(&["exec", "box", "id", "-u"]).ok(), "0");

@@ -2,31 +2,30 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::process::Stdio;
 
 use dhow_integration_tests::image;
-use dhow_integration_tests::peers::{Dockerd, docker28};
+use dhow_integration_tests::peers::{Dockerd, Release};
 use dhow_integration_tests::process::{Background, Done, eventually, run_with};
 use dhow_integration_tests::registry::Registry;
 use dhow_integration_tests::supervisor::Supervisor;
 
 #[test]
-fn dockerd_20_stands_on_our_supervisor() {
-    stands(None, &[]);
+fn dockerd_stands_on_our_supervisor() {
+    stands(Release::Installed, &[]);
 }
 
 #[test]
-fn dockerd_28_stands_on_our_supervisor() {
-    if let Some(release) = docker28() {
-        stands(Some(&release), &[]);
+fn a_newer_dockerd_stands_on_our_supervisor() {
+    if let Some(release) = Release::newer() {
+        stands(release, &[]);
     }
 }
 
 #[test]
-fn dockerd_28_keeps_its_images_with_us() {
-    if let Some(release) = docker28() {
-        stands(Some(&release), &["--feature", "containerd-snapshotter=true"]);
+fn a_newer_dockerd_keeps_its_images_with_us() {
+    if let Some(release) = Release::newer() {
+        stands(release, &["--feature", "containerd-snapshotter=true"]);
     }
 }
 
@@ -65,7 +64,7 @@ impl Docker {
     }
 }
 
-fn stands(release: Option<&Path>, options: &[&str]) {
+fn stands(release: Release, options: &[&str]) {
     let supervisor = Supervisor::start();
     let socket = supervisor.socket();
     let options = [&["--containerd", socket.to_str().expect("UTF-8")], options].concat();

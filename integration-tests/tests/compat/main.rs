@@ -1,6 +1,7 @@
 //! Real neighbours on each protocol: Docker's CLI and daemon, `ctr`, a stock containerd.
 
 mod containerd;
+mod containerd_life;
 mod ctr;
 mod ctr_commands;
 mod docker_cli;
