@@ -4,6 +4,7 @@ use std::fs;
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dhow_integration_tests::bundle::spec;
 use dhow_integration_tests::client::{Client, Stdio, block_on};
@@ -18,8 +19,11 @@ use dhow_proto::containerd::types::{Sandbox, sandbox::Runtime};
 
 /// Each way to hang: never starting, starting without ever saying so, and listening without ever answering.
 const WAYS: [&str; 3] = ["silent", "untold", "stopped"];
+/// Longer than a retry takes on a busy machine, and much shorter than a `delete` may hang.
+const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// Our shim behind a script that makes it hang in the way that the file `way` says, and then makes the file `hangs`.
+/// While there is a file `stuck`, `delete` hangs as well, and makes the file `deletes`.
 struct Moody {
     folder: PathBuf,
 }
@@ -30,7 +34,11 @@ impl Moody {
         let script = format!(
             r#"#!/bin/sh
 shim={shim}
-case "$*" in *start) way=$(cat {folder}/way) ;; *) way=fine ;; esac
+case "$*" in
+*start) way=$(cat {folder}/way) ;;
+*delete) [ -e {folder}/stuck ] && way=stuck || way=fine ;;
+*) way=fine ;;
+esac
 case $way in
 fine) exec $shim "$@" ;;
 untold) $shim "$@" > /dev/null ;;
@@ -43,6 +51,10 @@ stopped)
     done
     touch {folder}/hangs
     exit ;;
+stuck)
+    touch {folder}/deletes
+    sleep 1000 &
+    wait ;;
 esac
 touch {folder}/hangs
 sleep 1000 &
@@ -67,18 +79,72 @@ wait
 
     /// Gives `create` up as soon as the shim hangs; the next one does not.
     async fn give_up<T>(&self, way: &str, create: impl Future<Output = T>) {
-        fs::write(self.folder.join("way"), way).expect("write");
-        let hangs = self.folder.join("hangs");
-        let hanging = async {
-            while fs::remove_file(&hangs).is_err() {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
+        self.set(way);
         tokio::select! {
             _ = create => panic!("{way}: the shim hangs, and create ended"),
-            () = hanging => {}
+            () = self.seen("hangs") => {}
         }
-        fs::write(self.folder.join("way"), "fine").expect("write");
+        self.set("fine");
+    }
+
+    /// The way of the next `start`.
+    fn set(&self, way: &str) {
+        fs::write(self.folder.join("way"), way).expect("write");
+    }
+
+    /// From now on `delete` hangs, or does not any more.
+    fn stick(&self, stuck: bool) {
+        let path = self.folder.join("stuck");
+        if stuck {
+            fs::write(path, "").expect("write");
+        } else {
+            drop(fs::remove_file(path));
+        }
+    }
+
+    /// Waits until the script has made a file, and removes it.
+    async fn seen(&self, file: &str) {
+        while fs::remove_file(self.folder.join(file)).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A container whose tasks run behind a [`Moody`] shim.
+struct Container<'a> {
+    moody: &'a Moody,
+    rootfs: PathBuf,
+    spec: serde_json::Value,
+}
+
+impl<'a> Container<'a> {
+    fn new(supervisor: &Supervisor, moody: &'a Moody) -> Self {
+        let rootfs = supervisor.host().path("rootfs");
+        busybox::tree(&rootfs);
+        let spec = spec(&format!("{}/moody", supervisor.host().cgroup()), "exec sleep 1000");
+        Self { moody, rootfs, spec }
+    }
+
+    async fn record(&self, client: &Client) {
+        client.create_container_for(&self.moody.name(), "moody", &self.spec).await;
+    }
+
+    async fn create(&self, client: &Client) -> Result<u32, tonic::Status> {
+        client.create_task("moody", &self.rootfs, &Stdio::default()).await
+    }
+
+    /// Lives a life, at once; then nothing is left.
+    async fn live(&self, client: &Client, supervisor: &Supervisor, what: &str) {
+        let created = tokio::time::timeout(AT_ONCE, self.create(client)).await;
+        let created = created.unwrap_or_else(|_| panic!("{what}: the retry waits"));
+        created.unwrap_or_else(|error| panic!("{what}: {error}"));
+        client.start("moody").await;
+        let id = "moody".to_owned();
+        let request = KillRequest { container_id: id, signal: 9, ..KillRequest::default() };
+        client.tasks().kill(client.request(request)).await.expect("kill");
+        assert_eq!(client.wait("moody").await.exit_status, 137, "{what}");
+        client.delete("moody").await;
+        nothing_is_left(supervisor, "io.containerd.runtime.v2.task");
     }
 }
 
@@ -111,27 +177,79 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_create_given_up_on_a_hanging_shim_can_be_retried_at_once() {
     let supervisor = Supervisor::start();
-    let rootfs = supervisor.host().path("rootfs");
-    busybox::tree(&rootfs);
     let moody = Moody::new(&supervisor);
+    let container = Container::new(&supervisor, &moody);
     block_on(async {
         let client = Client::connect(&supervisor.socket()).await;
-        let spec = spec(&format!("{}/moody", supervisor.host().cgroup()), "exec sleep 1000");
-        client.create_container_for(&moody.name(), "moody", &spec).await;
         for way in WAYS {
-            moody.give_up(way, client.create_task("moody", &rootfs, &Stdio::default())).await;
+            container.record(&client).await;
+            moody.give_up(way, container.create(&client)).await;
             assert!(!client.has_task("moody").await, "{way}");
-            let retried = client.create_task("moody", &rootfs, &Stdio::default()).await;
-            retried.unwrap_or_else(|error| panic!("{way}: {error}"));
-            client.start("moody").await;
-            let id = "moody".to_owned();
-            let request = KillRequest { container_id: id, signal: 9, ..KillRequest::default() };
-            client.tasks().kill(client.request(request)).await.expect("kill");
-            assert_eq!(client.wait("moody").await.exit_status, 137, "{way}");
-            client.delete("moody").await;
-            nothing_is_left(&supervisor, "io.containerd.runtime.v2.task");
-            client.create_container_for(&moody.name(), "moody", &spec).await;
+            container.live(&client, &supervisor, way).await;
         }
+    });
+}
+
+#[test]
+fn nor_does_a_delete_that_hangs_as_well_hold_the_retry() {
+    let supervisor = Supervisor::start();
+    let moody = Moody::new(&supervisor);
+    let container = Container::new(&supervisor, &moody);
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        container.record(&client).await;
+        moody.stick(true);
+        moody.give_up("stopped", container.create(&client)).await;
+        container.live(&client, &supervisor, "stuck").await;
+        moody.seen("deletes").await;
+    });
+}
+
+#[test]
+fn what_a_killed_supervisor_was_creating_can_be_created_at_once() {
+    let mut supervisor = Supervisor::start();
+    let moody = Moody::new(&supervisor);
+    let container = Container::new(&supervisor, &moody);
+    for way in WAYS {
+        block_on(async {
+            let client = Client::connect(&supervisor.socket()).await;
+            container.record(&client).await;
+            moody.set(way);
+            tokio::select! {
+                _ = container.create(&client) => panic!("{way}: the shim hangs, and create ended"),
+                () = moody.seen("hangs") => supervisor.kill(),
+            }
+            moody.set("fine");
+        });
+        restart_and_live(&mut supervisor, &container, way);
+    }
+}
+
+#[test]
+fn nor_is_what_it_was_undoing_in_the_way() {
+    let mut supervisor = Supervisor::start();
+    let moody = Moody::new(&supervisor);
+    let container = Container::new(&supervisor, &moody);
+    for way in ["untold", "stopped"] {
+        moody.stick(true);
+        block_on(async {
+            let client = Client::connect(&supervisor.socket()).await;
+            container.record(&client).await;
+            moody.give_up(way, container.create(&client)).await;
+            moody.seen("deletes").await;
+        });
+        restart_and_live(&mut supervisor, &container, way);
+        moody.stick(false);
+    }
+}
+
+/// The supervisor is killed, and the next one finds nothing in its way.
+fn restart_and_live(supervisor: &mut Supervisor, container: &Container<'_>, what: &str) {
+    supervisor.kill();
+    supervisor.launch();
+    block_on(async {
+        let client = Client::connect(&supervisor.socket()).await;
+        container.live(&client, supervisor, what).await;
     });
 }
 
@@ -161,9 +279,12 @@ fn a_sandbox_given_up_on_a_hanging_shim_can_be_retried_at_once() {
             let mut controller = ControllerClient::new(client.channel());
             async move { controller.create(request).await }
         };
-        for way in WAYS {
+        for (way, stuck) in WAYS.map(|way| (way, false)).into_iter().chain([("stopped", true)]) {
+            moody.stick(stuck);
             moody.give_up(way, create()).await;
-            create().await.unwrap_or_else(|error| panic!("{way}: {error}"));
+            let retried = tokio::time::timeout(AT_ONCE, create()).await.expect("the retry does not wait");
+            retried.unwrap_or_else(|error| panic!("{way}: {error}"));
+            moody.stick(false);
             let request =
                 ControllerShutdownRequest { sandbox_id: "pod".to_owned(), sandboxer: "shim".to_owned() };
             ControllerClient::new(client.channel())

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use dhow_proto::containerd::events::{SandboxCreate, SandboxStart};
 use dhow_proto::containerd::runtime::sandbox::v1 as api;
@@ -11,7 +10,6 @@ use dhow_proto::containerd::types::Mount;
 use dhow_proto::error::Kind;
 use prost::Message;
 use prost_types::Any;
-use tokio::sync::oneshot;
 
 use super::error::ControllerError;
 use super::instance::Instance;
@@ -19,14 +17,12 @@ use super::record::Sandbox;
 use crate::event::Exchange;
 use crate::identifier;
 use crate::namespace::Namespace;
-use crate::slot::{Key, Slot, Slots};
+use crate::slot::{Departure, Key, Maker, Slots, attempt};
 use crate::task::{Bundle, Endpoint, Launcher};
 use crate::ttrpc::CallError;
 
 /// The folder of bundles in the state folder, by containerd's name for what keeps them.
 const PLUGIN: &str = "io.containerd.sandbox.controller.v1.shim";
-/// How long a create that its client has given up may still run before its shim is killed.
-const ABANDONED: Duration = Duration::from_secs(2);
 
 /// Runs sandboxes; clones share them.
 #[derive(Debug, Clone)]
@@ -102,58 +98,8 @@ impl Controller {
         if !self.slots().reserve(&key).await {
             return Err(ControllerError::AlreadyExists(key.1));
         }
-        let (present, abandoned) = oneshot::channel();
         let id = key.1.clone();
-        let created = tokio::spawn(self.clone().create_reserved(key, new, abandoned)).await;
-        drop::<oneshot::Sender<()>>(present);
-        created.unwrap_or(Err(ControllerError::Canceled(id)))
-    }
-
-    async fn create_reserved(
-        self,
-        key: Key,
-        new: NewInstance,
-        mut abandoned: oneshot::Receiver<()>,
-    ) -> Result<(), ControllerError> {
-        let mut creating = Box::pin(self.bring_up(&key, &new));
-        let created = tokio::select! {
-            created = &mut creating => created,
-            _ = &mut abandoned => {
-                // Whoever creates it anew waits for that.
-                self.slots().set(&key, Slot::Leaving);
-                let finished = tokio::time::timeout(ABANDONED, &mut creating).await;
-                drop(creating);
-                match finished {
-                    Ok(Ok(instance)) => self.end(&instance).await,
-                    Ok(Err(_)) => {}
-                    Err(_) => self.end_unfinished(&key).await,
-                }
-                Err(ControllerError::Canceled(key.1.clone()))
-            }
-        };
-        match created {
-            Ok(instance) => {
-                self.slots().set(&key, Slot::Ready(Arc::clone(&instance)));
-                let event = SandboxCreate { sandbox_id: key.1.clone() };
-                self.events().publish(key.0.as_str(), "/sandboxes/create", &event);
-                self.follow(instance);
-                Ok(())
-            }
-            Err(error) => {
-                self.slots().free(&key);
-                Err(error)
-            }
-        }
-    }
-
-    /// Does the work; leaves nothing when it fails.
-    ///
-    /// A `start` right after another sandbox of this id has ended may have found the old shim, on its way out.
-    async fn bring_up(&self, key: &Key, new: &NewInstance) -> Result<Arc<Instance>, ControllerError> {
-        match self.bring_up_once(key, new).await {
-            Err(error) if error.is_gone() => self.bring_up_once(key, new).await,
-            brought => brought,
-        }
+        attempt(self, key, new).await.unwrap_or(Err(ControllerError::Canceled(id)))
     }
 
     async fn bring_up_once(&self, key: &Key, new: &NewInstance) -> Result<Arc<Instance>, ControllerError> {
@@ -169,7 +115,7 @@ impl Controller {
         let instance = match connected.await {
             Ok(instance) => instance,
             Err(error) => {
-                self.end_unfinished(key).await;
+                self.end_unfinished(key, &self.slots().leave(key)).await;
                 return Err(failed(error));
             }
         };
@@ -181,11 +127,15 @@ impl Controller {
             netns_path: new.netns_path.clone(),
             annotations: new.annotations.clone(),
         };
-        match instance.call::<_, api::CreateSandboxResponse>("CreateSandbox", &request, None).await {
-            Ok(_) => Ok(Arc::new(instance)),
-            Err(call) => {
-                self.end(&instance).await;
-                Err(ControllerError::Call { action: "create", id: new.id.clone(), call })
+        let created = instance.call("CreateSandbox", &request, None).await;
+        let refused = |call| ControllerError::Call { action: "create", id: new.id.clone(), call };
+        let finished =
+            created.map_err(refused).and_then(|_: api::CreateSandboxResponse| Ok(bundle.finish()?));
+        match finished {
+            Ok(()) => Ok(Arc::new(instance)),
+            Err(error) => {
+                self.end(&instance, &self.slots().leave(key)).await;
+                Err(error)
             }
         }
     }
@@ -292,5 +242,43 @@ impl Controller {
 
     pub(super) fn slots(&self) -> &Slots<Instance> {
         &self.0.slots
+    }
+}
+
+impl Maker for Controller {
+    type New = NewInstance;
+    type Made = Instance;
+    type Answer = ();
+    type Error = ControllerError;
+
+    fn slots(&self) -> &Slots<Instance> {
+        self.slots()
+    }
+
+    /// A `start` right after another sandbox of this id has ended may have found the old shim, on its way out.
+    async fn bring_up(&self, key: &Key, new: &NewInstance) -> Result<(Arc<Instance>, ()), ControllerError> {
+        let instance = match self.bring_up_once(key, new).await {
+            Err(error) if error.is_gone() => self.bring_up_once(key, new).await?,
+            brought => brought?,
+        };
+        Ok((instance, ()))
+    }
+
+    async fn undo(&self, made: &Instance, departure: &Departure) {
+        self.end(made, departure).await;
+    }
+
+    async fn undo_unfinished(&self, key: &Key, departure: &Departure) {
+        self.end_unfinished(key, departure).await;
+    }
+
+    fn keep(&self, key: &Key, made: Arc<Instance>) {
+        let event = SandboxCreate { sandbox_id: key.1.clone() };
+        self.events().publish(key.0.as_str(), "/sandboxes/create", &event);
+        self.follow(made);
+    }
+
+    fn free(&self, key: &Key) {
+        self.slots().free(key);
     }
 }

@@ -18,7 +18,7 @@ pub(super) const STATUS: Duration = Duration::from_secs(2);
 
 /// A sandbox whose shim we are connected to.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     pub(super) namespace: Namespace,
     pub(super) id: String,
     pub(super) endpoint: Endpoint,

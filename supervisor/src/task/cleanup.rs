@@ -10,17 +10,17 @@ use dhow_proto::containerd::task::v3::{
     ConnectRequest, ConnectResponse, DeleteRequest, DeleteResponse, ShutdownRequest,
 };
 use dhow_proto::error::chain;
-use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::bundle::Bundle;
+use super::error::LaunchError;
 use super::exit::Exit;
-use super::launch::has_joined;
+use super::kill::{kill_listener, kill_with_group};
+use super::launch::{Endpoint, has_joined};
 use super::manager::Manager;
 use super::runtime_name;
 use super::shim::{Ended, STATE, Task};
-use crate::slot::{Key, Slot};
-use crate::ttrpc::Client;
+use crate::slot::{Departure, Key};
 
 /// How long a shim may take to delete or to go away.
 const LEAVE: Duration = Duration::from_secs(5);
@@ -35,8 +35,8 @@ impl Manager {
                 tracing::warn!(namespace = %task.namespace, task = %task.id, "shim died; cleaning up after it");
                 let key = (task.namespace.clone(), task.id.clone());
                 // Whoever creates it anew waits for that.
-                manager.set(&key, Slot::Leaving);
-                let exit = manager.clean_up_after_dead(&key, &task.bundle, &task.binary).await;
+                let departure = manager.leave(&key);
+                let exit = manager.clean_up_after_dead(&key, &task.bundle, &task.binary, &departure).await;
                 manager.free(&key);
                 task.end(Ended::Died(exit));
             }
@@ -44,10 +44,18 @@ impl Manager {
     }
 
     /// Ends the container of a dead shim and tells how everything in it ended; the exit of its first process.
-    pub(super) async fn clean_up_after_dead(&self, key: &Key, bundle: &Bundle, binary: &Path) -> Exit {
+    pub(super) async fn clean_up_after_dead(
+        &self,
+        key: &Key,
+        bundle: &Bundle,
+        binary: &Path,
+        departure: &Departure,
+    ) -> Exit {
         // Read before `delete` can touch them.
         let mut exits = Exit::load_all(bundle.path());
-        let cleaned = self.launcher().delete(binary, (key.0.as_str(), &key.1), bundle).await;
+        let delete = self.launcher().delete(binary, (key.0.as_str(), &key.1), bundle);
+        let overdue = || Err(LaunchError::Timeout { binary: binary.to_owned(), action: "delete" });
+        let cleaned = departure.within(delete).await.unwrap_or_else(overdue);
         let cleaned = cleaned.inspect_err(|error| {
             tracing::warn!(task = %key.1, error = %chain(error), "clean up after dead shim");
         });
@@ -71,7 +79,7 @@ impl Manager {
             id: String::new(),
         };
         self.events().publish(key.0.as_str(), "/tasks/delete", &event);
-        self.remove_bundle(bundle).await;
+        bundle.discard();
         last
     }
 
@@ -92,27 +100,38 @@ impl Manager {
     }
 
     /// Takes away a task that must not stay: its container, its shim and its bundle.
-    pub(super) async fn destroy(&self, task: &Task) {
+    pub(super) async fn destroy(&self, task: &Task, departure: &Departure) {
         task.leave();
         let request = DeleteRequest { id: task.id.clone(), exec_id: String::new() };
-        // A container that was never created is not found, which is as good.
-        drop(task.call_within::<_, DeleteResponse>("Delete", &request, LEAVE).await);
-        self.dismiss(task).await;
-        self.remove_bundle(&task.bundle).await;
+        let kindly = async {
+            // A container that was never created is not found, which is as good.
+            drop(task.call_within::<_, DeleteResponse>("Delete", &request, LEAVE).await);
+            self.dismiss(task).await;
+        };
+        if departure.within(kindly).await.is_some() {
+            task.bundle.discard();
+        } else {
+            self.kill_shim(task).await;
+            let key = (task.namespace.clone(), task.id.clone());
+            drop(self.clean_up_after_dead(&key, &task.bundle, &task.binary, departure).await);
+        }
         task.end(Ended::Deleted);
     }
 
     /// Takes away what a create left that never ended, or failed before there was a task.
-    pub(super) async fn destroy_unfinished(&self, key: &Key) {
+    pub(super) async fn destroy_unfinished(&self, key: &Key, departure: &Departure) {
         let bundle = self.bundle(key);
-        match self.reach(key).await {
-            Ok(task) => {
-                if !has_joined(&bundle) && !self.is_shared(&task) {
-                    kill_shim(&task).await;
-                }
-                drop(self.clean_up_after_dead(key, &bundle, &task.binary).await);
-            }
-            Err(_) => self.remove_bundle(&bundle).await,
+        let reached = self.reach(key).await.ok();
+        if let Some(task) = &reached {
+            self.kill_shim(task).await;
+        }
+        if !has_joined(&bundle) && !reached.is_some_and(|task| self.is_shared(&task)) {
+            self.launcher().kill_started(key);
+        }
+        match binary_of(&bundle).filter(|_| Endpoint::load(&bundle).is_ok()) {
+            Some(binary) => drop(self.clean_up_after_dead(key, &bundle, &binary, departure).await),
+            // No shim was ever there to make a container.
+            None => bundle.discard(),
         }
     }
 
@@ -130,16 +149,26 @@ impl Manager {
             Ok(()) => tracing::debug!(task = %task.id, "shim stays"),
             Err(error) => {
                 tracing::warn!(task = %task.id, error = %chain(&error), "shim does not shut down; killing it");
-                kill_shim(task).await;
+                self.kill_shim(task).await;
             }
         }
     }
 
-    /// Removes a bundle. On some disks each folder takes a while.
-    pub(super) async fn remove_bundle(&self, bundle: &Bundle) {
-        let bundle = bundle.clone();
-        if let Err(error) = crate::blocking::run(move || bundle.remove()).await {
-            tracing::warn!(error = %chain(&error), "remove bundle");
+    /// Kills a shim that serves no other task. It is asked for its pid only when the socket does not tell: it may be
+    /// past answering.
+    pub(super) async fn kill_shim(&self, task: &Task) {
+        if has_joined(&task.bundle) || self.is_shared(task) || kill_listener(&task.client, &task.id) {
+            return;
+        }
+        let request = ConnectRequest { id: task.id.clone() };
+        let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
+        let pid = answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1);
+        match pid.map(|pid| kill_with_group(Pid::from_raw(pid))) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(task = %task.id, %error, "kill shim"),
+            None => {
+                tracing::warn!(task = %task.id, "shim neither answers nor tells its pid; it is left alone")
+            }
         }
     }
 }
@@ -149,38 +178,4 @@ pub(crate) fn binary_of(bundle: &Bundle) -> Option<PathBuf> {
     let noted = read_limited(&bundle.file("shim-binary-path"), 4 << 10).ok();
     let noted = noted.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|path| !path.is_empty());
     noted.map(PathBuf::from).or_else(runtime_name::own)
-}
-
-/// Kills a shim. It is asked for its pid only when the socket does not tell: it may be past answering.
-async fn kill_shim(task: &Task) {
-    if kill_listener(&task.client, &task.id) {
-        return;
-    }
-    let request = ConnectRequest { id: task.id.clone() };
-    let answer: Result<ConnectResponse, _> = task.call_within("Connect", &request, STATE).await;
-    let pid = answer.ok().and_then(|answer| i32::try_from(answer.shim_pid).ok()).filter(|&pid| pid > 1);
-    match pid.map(|pid| kill_with_group(Pid::from_raw(pid))) {
-        Some(Ok(())) => {}
-        Some(Err(error)) => tracing::warn!(task = %task.id, %error, "kill shim"),
-        None => tracing::warn!(task = %task.id, "shim neither answers nor tells its pid; it is left alone"),
-    }
-}
-
-/// Kills the shim at the other end of a connection, if its socket tells that it was started for `id`.
-pub(crate) fn kill_listener(client: &Client, id: &str) -> bool {
-    let listener = client.server().filter(|&pid| is_shim_of(pid, id));
-    listener.is_some_and(|pid| kill_with_group(Pid::from_raw(pid)).is_ok())
-}
-
-/// Kills a shim, and what it started that is no container: a hook may hang for ever.
-fn kill_with_group(shim: Pid) -> nix::Result<()> {
-    let leads = nix::unistd::getpgid(Some(shim)) == Ok(shim);
-    if leads { killpg(shim, Signal::SIGKILL) } else { kill(shim, Signal::SIGKILL) }
-}
-
-/// Whether the process with this pid was started as the shim of task `id`: a pid alone may be another's by now.
-fn is_shim_of(pid: i32, id: &str) -> bool {
-    let command = read_limited(&PathBuf::from(format!("/proc/{pid}/cmdline")), 64 << 10).unwrap_or_default();
-    let words: Vec<&[u8]> = command.split(|&byte| byte == 0).collect();
-    words.windows(2).any(|pair| pair == [b"-id".as_slice(), id.as_bytes()])
 }

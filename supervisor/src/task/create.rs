@@ -1,12 +1,10 @@
 //! Creating a task: bundle, shim, container; all of it or nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dhow_proto::containerd::task::v3::{CreateTaskRequest, CreateTaskResponse};
 use dhow_proto::containerd::types::Mount;
 use prost_types::Any;
-use tokio::sync::oneshot;
 
 use super::bundle::Bundle;
 use super::error::TaskError;
@@ -17,10 +15,7 @@ use super::shim::Task;
 use crate::checkpoint;
 use crate::identifier;
 use crate::namespace::Namespace;
-use crate::slot::{Key, Slot};
-
-/// How long a create that its client has given up may still run before its shim is killed.
-const ABANDONED: Duration = Duration::from_secs(2);
+use crate::slot::{Departure, Key, Maker, Slots, attempt};
 
 /// The folder of a bundle with the checkpoint that its task is restored from.
 const CHECKPOINT: &str = "checkpoint";
@@ -54,58 +49,24 @@ impl Manager {
     pub(crate) async fn create(&self, namespace: &Namespace, new: NewTask) -> Result<u32, TaskError> {
         identifier::validate(&new.id).map_err(TaskError::Id)?;
         let key = (namespace.clone(), new.id.clone());
-        self.reserve(&key).await?;
-        let (_present, abandoned) = oneshot::channel();
-        let created = tokio::spawn(self.clone().create_reserved(key.clone(), new, abandoned)).await;
-        match created {
-            Ok(created) => created,
-            Err(failure) => {
-                self.free(&key);
-                match failure.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => Err(TaskError::Canceled(key.1)),
-                }
-            }
+        if !self.slots().reserve(&key).await {
+            return Err(TaskError::AlreadyExists(key.1));
         }
+        let id = key.1.clone();
+        attempt(self, key, new).await.unwrap_or(Err(TaskError::Canceled(id)))
+    }
+}
+
+impl Maker for Manager {
+    type New = NewTask;
+    type Made = Task;
+    type Answer = u32;
+    type Error = TaskError;
+
+    fn slots(&self) -> &Slots<Task> {
+        self.slots()
     }
 
-    async fn create_reserved(
-        self,
-        key: Key,
-        new: NewTask,
-        mut abandoned: oneshot::Receiver<()>,
-    ) -> Result<u32, TaskError> {
-        let mut creating = Box::pin(self.bring_up(&key, &new));
-        let created = tokio::select! {
-            created = &mut creating => created,
-            _ = &mut abandoned => {
-                tracing::info!(task = %key.1, "create was given up; undoing it");
-                self.set(&key, Slot::Leaving);
-                let finished = tokio::time::timeout(ABANDONED, &mut creating).await;
-                drop(creating);
-                match finished {
-                    Ok(Ok((task, _))) => self.destroy(&task).await,
-                    Ok(Err(_)) => {}
-                    Err(_) => self.destroy_unfinished(&key).await,
-                }
-                self.free(&key);
-                return Err(TaskError::Canceled(key.1));
-            }
-        };
-        match created {
-            Ok((task, pid)) => {
-                self.set(&key, Slot::Ready(Arc::clone(&task)));
-                self.follow(task);
-                Ok(pid)
-            }
-            Err(error) => {
-                self.free(&key);
-                Err(error)
-            }
-        }
-    }
-
-    /// Does the work; leaves nothing when it fails.
     async fn bring_up(&self, key: &Key, new: &NewTask) -> Result<(Arc<Task>, u32), TaskError> {
         let binary = self.launcher().resolve(&new.runtime)?;
         let bundle = Bundle::create(self.bundle(key).path().to_owned(), &new.spec)?;
@@ -128,17 +89,39 @@ impl Manager {
         let task = match connected.await {
             Ok(task) => task,
             Err(error) => {
-                self.destroy_unfinished(key).await;
+                self.destroy_unfinished(key, &self.leave(key)).await;
                 return Err(error);
             }
         };
-        match task.call_raw("Create", &request(new, &bundle), None).await {
-            Ok(CreateTaskResponse { pid }) => Ok((task, pid)),
-            Err(call) => {
-                self.destroy(&task).await;
-                Err(TaskError::Call { context: "failed to create shim task: ", call })
+        let created = task.call_raw("Create", &request(new, &bundle), None).await;
+        let failed = |call| TaskError::Call { context: "failed to create shim task: ", call };
+        let finished = created.map_err(failed).and_then(|created: CreateTaskResponse| {
+            bundle.finish()?;
+            Ok(created.pid)
+        });
+        match finished {
+            Ok(pid) => Ok((task, pid)),
+            Err(error) => {
+                self.destroy(&task, &self.leave(key)).await;
+                Err(error)
             }
         }
+    }
+
+    async fn undo(&self, made: &Task, departure: &Departure) {
+        self.destroy(made, departure).await;
+    }
+
+    async fn undo_unfinished(&self, key: &Key, departure: &Departure) {
+        self.destroy_unfinished(key, departure).await;
+    }
+
+    fn keep(&self, _: &Key, made: Arc<Task>) {
+        self.follow(made);
+    }
+
+    fn free(&self, key: &Key) {
+        self.free(key);
     }
 }
 

@@ -10,7 +10,6 @@ use super::exit::Exit;
 use super::manager::Manager;
 use super::shim::{Ended, Task};
 use crate::fault::Fault;
-use crate::slot::Slot;
 
 impl Manager {
     /// Deletes a task that has ended. Its shim goes in the background; the id is usable at once, as a new task waits
@@ -42,11 +41,13 @@ impl Manager {
             return;
         }
         let key = (task.namespace.clone(), task.id.clone());
-        self.set(&key, Slot::Leaving);
+        let departure = self.leave(&key);
         let manager = self.clone();
         tokio::spawn(async move {
-            manager.dismiss(&task).await;
-            manager.remove_bundle(&task.bundle).await;
+            if departure.within(manager.dismiss(&task)).await.is_none() {
+                manager.kill_shim(&task).await;
+            }
+            task.bundle.discard();
             manager.free(&key);
             task.end(Ended::Deleted);
         });

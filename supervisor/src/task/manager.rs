@@ -10,7 +10,7 @@ use super::launch::Launcher;
 use super::shim::Task;
 use crate::event::Exchange;
 use crate::namespace::Namespace;
-use crate::slot::{Key, Slot, Slots};
+use crate::slot::{Departure, Key, Slots};
 
 /// The folder of bundles in the state folder, by containerd's name for what keeps them.
 const PLUGIN: &str = "io.containerd.runtime.v2.task";
@@ -53,7 +53,7 @@ impl Manager {
 
     /// The tasks of a namespace, by id.
     pub(crate) fn tasks(&self, namespace: &Namespace) -> Vec<Arc<Task>> {
-        let mut tasks = self.0.slots.ready();
+        let mut tasks = self.0.slots.all();
         tasks.retain(|task| task.namespace == *namespace);
         tasks.sort_by(|one, other| one.id.cmp(&other.id));
         tasks
@@ -61,13 +61,13 @@ impl Manager {
 
     /// Whether the shim of `task` serves another task as well.
     pub(super) fn is_shared(&self, task: &Task) -> bool {
-        let all = self.0.slots.ready();
+        let all = self.0.slots.all();
         all.iter().any(|other| other.address == task.address && other.id != task.id)
     }
 
     /// How many tasks there are.
     pub(super) fn count(&self) -> usize {
-        self.0.slots.ready().len()
+        self.0.slots.all().len()
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -87,16 +87,16 @@ impl Manager {
         Bundle::at(self.0.folder.join(namespace.as_str()).join(id))
     }
 
-    /// Takes a free id for a task to be created, waiting for what is on its way out.
-    pub(super) async fn reserve(&self, key: &Key) -> Result<(), TaskError> {
-        let free = self.0.slots.reserve(key).await;
-        if free { Ok(()) } else { Err(TaskError::AlreadyExists(key.1.clone())) }
+    /// The ids in use.
+    pub(super) fn slots(&self) -> &Slots<Task> {
+        &self.0.slots
     }
 
-    pub(super) fn set(&self, key: &Key, slot: Slot<Task>) {
-        self.0.slots.set(key, slot);
+    pub(super) fn leave(&self, key: &Key) -> Departure {
+        self.0.slots.leave(key)
     }
 
+    /// Frees an id under which nothing is left.
     pub(super) fn free(&self, key: &Key) {
         self.told().remove(key);
         self.0.slots.free(key);

@@ -7,7 +7,9 @@
 //! <state>/io.containerd.runtime.v2.task/<namespace>/<id>/     the bundle, made by create, gone after delete
 //!     config.json  rootfs/  work/  log (FIFO)                  for the shim
 //!     shim-binary-path  bootstrap.json                         how we find the shim again
+//!     unfinished                                               until create has succeeded
 //!     address  init.pid  exit*.json  runtime.json              the shim's own
+//! <state>/io.containerd.runtime.v2.task/<namespace>/.<id>.*   a bundle that is being removed
 //! ```
 
 mod bundle;
@@ -17,6 +19,7 @@ mod delete;
 mod error;
 mod exit;
 mod forward;
+mod kill;
 mod launch;
 mod list;
 mod log;
@@ -27,12 +30,12 @@ mod shim;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bundle::Bundle;
-pub(crate) use cleanup::{binary_of, kill_listener};
+pub(crate) use bundle::{Bundle, found_below};
+pub(crate) use cleanup::binary_of;
 pub(crate) use create::NewTask;
 pub(crate) use error::{LaunchError, TaskError, message};
+pub(crate) use kill::kill_listener;
 pub(crate) use launch::{Endpoint, Launcher};
 pub(crate) use log::ShimLog;
 pub(crate) use manager::Manager;
-pub(crate) use recover::folders;
 pub(crate) use shim::Task;

@@ -6,7 +6,6 @@ use super::*;
 use crate::event::Exchange;
 use crate::fault::Fault;
 use crate::namespace::Namespace;
-use crate::slot::Slot;
 
 fn manager(state: &std::path::Path) -> (Manager, Namespace) {
     let manager = Manager::new(
@@ -45,11 +44,11 @@ async fn an_id_on_its_way_out_is_waited_for_and_one_in_use_is_not() {
     let state = tempfile::tempdir().expect("folder");
     let (manager, namespace) = manager(state.path());
     let key = (namespace.clone(), "a".to_owned());
-    manager.set(&key, Slot::Creating);
+    assert!(manager.slots().reserve(&key).await);
     let error = manager.create(&namespace, new("a", "/bin/false")).await.expect_err("in use");
     assert_eq!(error.kind(), dhow_proto::error::Kind::AlreadyExists);
 
-    manager.set(&key, Slot::Leaving);
+    drop(manager.leave(&key));
     let retried = tokio::spawn({
         let manager = manager.clone();
         async move { manager.create(&namespace, new("a", "/bin/false")).await }
