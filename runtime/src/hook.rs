@@ -98,7 +98,7 @@ pub(crate) enum HookFailure {
         stderr: String,
     },
     /// It took longer than it may.
-    #[error("hook ran past specified timeout of {0}s")]
+    #[error("hook ran past specified timeout of {0:.1}s")]
     Timeout(f64),
 }
 
@@ -250,7 +250,7 @@ fn drain(pipe: &mut Option<OwnedFd>, collected: &mut Vec<u8>) -> io::Result<()> 
 }
 
 /// As Go prints it.
-fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),

@@ -58,6 +58,9 @@ fn values_that_mean_nothing_are_refused_and_nothing_is_made() {
         spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
             {"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1}]});
     });
+    is_refused(&runtime, "CPUs that are none", |spec| {
+        spec["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "1-0"});
+    });
     is_refused(&runtime, "a relative masked path", |spec| spec["linux"]["maskedPaths"] = json!(["etc"]));
     is_refused(&runtime, "a relative read-only path", |spec| spec["linux"]["readonlyPaths"] = json!(["etc"]));
 }

@@ -144,6 +144,40 @@ fn a_slave_follows_the_host_and_not_the_other_way() {
 }
 
 #[test]
+fn the_root_propagates_as_it_is_told() {
+    let runtime = Runtime::new();
+    let words = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"];
+    for word in words {
+        let mut bundle = runtime.bundle_again("root", "awk '$5 == \"/\" {print $7}' /proc/self/mountinfo");
+        bundle.spec["linux"]["rootfsPropagation"] = serde_json::json!(word);
+        bundle.save();
+        let seen = runtime.run(&runtime.id(word), &bundle).ok();
+        let expected = ["shared", "unbindable"].into_iter().find(|tag| word.ends_with(tag));
+        assert!(
+            seen.starts_with(expected.unwrap_or("-")) || expected.is_none() && seen.starts_with("master"),
+            "{word}: {seen}"
+        );
+    }
+}
+
+#[test]
+fn without_a_mount_namespace_nothing_stays_mounted() {
+    let runtime = Runtime::new();
+    let mut bundle = runtime.bundle("host", "echo ran");
+    bundle.spec["mounts"] = serde_json::json!([]);
+    let linux = &mut bundle.spec["linux"];
+    linux["namespaces"].as_array_mut().expect("namespaces").retain(|namespace| namespace["type"] != "mount");
+    linux["maskedPaths"] = serde_json::json!([]);
+    linux["readonlyPaths"] = serde_json::json!([]);
+    bundle.save();
+    let done = runtime.run(&runtime.id("host"), &bundle);
+    assert_eq!(done.ok(), "ran");
+    let mounts: Vec<_> =
+        runtime.host().leaks().into_iter().filter(|leak| leak.starts_with("mount")).collect();
+    assert!(mounts.is_empty(), "{mounts:?}");
+}
+
+#[test]
 fn a_tmpfs_starts_with_what_it_hides() {
     let runtime = Runtime::new();
     let mut bundle =

@@ -47,6 +47,18 @@ fn a_cgroup_namespace_begins_at_the_container() {
     assert_eq!(runtime.run(&runtime.id("cgroup"), &bundle).ok(), "/");
 }
 
+/// What is made with a namespace belongs to the container's root: also the folder of its message queues.
+#[test]
+fn root_of_a_user_namespace_owns_its_message_queues() {
+    let runtime = Runtime::new();
+    let mut bundle = runtime.bundle("queues", "stat -c %u:%g /dev/mqueue");
+    map_users(&mut bundle.spec);
+    let queues = json!({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue"});
+    bundle.spec["mounts"].as_array_mut().expect("mounts").push(queues);
+    bundle.save();
+    assert_eq!(runtime.run(&runtime.id("queues"), &bundle).ok(), "0:0");
+}
+
 #[test]
 fn root_of_a_user_namespace_is_nobody_on_the_host() {
     let runtime = Runtime::new();

@@ -44,6 +44,33 @@ fn update_changes_a_running_container() {
 }
 
 #[test]
+fn a_refused_update_changes_nothing() {
+    let runtime = Runtime::new();
+    let id = runtime.id("refused");
+    let mut bundle = runtime.bundle("refused", "sleep 1000");
+    bundle.spec["linux"]["resources"]["cpu"] = json!({"quota": 50_000, "period": 100_000});
+    bundle.spec["linux"]["resources"]["memory"] = json!({"limit": 16 * MEGABYTE});
+    bundle.save();
+    runtime.create(&id, &bundle);
+    let files = || -> Vec<String> {
+        let folders = runtime.host().cgroup_folders("refused");
+        let names = ["cpu.cfs_quota_us", "cpu.max", "memory.limit_in_bytes", "memory.max"];
+        let paths = folders.iter().flat_map(|folder| names.map(|name| folder.join(name)));
+        paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+    };
+    let before = files();
+    // CPUs come before memory, and the kernel refuses a limit below what is in use.
+    let done = runtime.call(&["update", "--cpu-quota", "20000", "--memory", "4096", &id]);
+    assert_ne!(done.code, 0, "{}", done.stderr);
+    assert_eq!(files(), before);
+    for document in ["[]", "5", "\"text\""] {
+        let file = runtime.host().path("resources.json");
+        std::fs::write(&file, document).expect("write");
+        assert_ne!(runtime.call(&["update", "-r", file.to_str().expect("UTF-8"), &id]).code, 0, "{document}");
+    }
+}
+
+#[test]
 fn deleting_leaves_no_cgroup() {
     let runtime = Runtime::new();
     let id = runtime.id("cgroup");

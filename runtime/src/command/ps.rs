@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::{Failure, Outcome, Refusal, Verb, open};
 use crate::container::ContainerId;
+use crate::hook::describe;
 use crate::options::Global;
 
 /// The verb.
@@ -49,7 +50,7 @@ fn ps(options: &[String]) -> Result<String, Failure> {
         return Ok(text);
     }
     let complaint = text + &String::from_utf8_lossy(&output.stderr);
-    Err(Refusal(format!("{}: {complaint}", output.status)).into())
+    Err(Refusal(format!("{}: {complaint}", describe(output.status))).into())
 }
 
 /// The head, and the lines of `pids`.

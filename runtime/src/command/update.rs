@@ -96,7 +96,10 @@ impl Verb for UpdateArgs {
         self.update_class(&container, &mut config)?;
         let known = config.pointer("/linux/resources").cloned().unwrap_or_else(|| json!({}));
         let (effective, remembered) = combine(&known, change);
-        container.cgroup.update(&decode(&effective)?)?;
+        if let Err(error) = container.cgroup.update(&decode(&effective)?) {
+            set_back(&container, &known)?;
+            return Err(error.into());
+        }
         // What is in force is what the next update starts from.
         if let Some(linux) = config.get_mut("linux").and_then(Value::as_object_mut) {
             linux.insert("resources".to_owned(), remembered);
@@ -164,6 +167,17 @@ impl UpdateArgs {
     }
 }
 
+/// Some of a refused change may be in force already: what was in force before comes back.
+fn set_back(container: &Container, known: &Value) -> Result<(), Failure> {
+    if let Err(error) = container.cgroup.update(&decode(known)?) {
+        crate::log::warn(&format!(
+            "Setting back cgroup configs failed due to error: {}, your state.json and actual configs might be inconsistent.",
+            crate::error::chain(&error)
+        ));
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Value, Failure> {
     let text = if path == Path::new("-") {
         let mut text = Vec::new();
@@ -172,9 +186,12 @@ fn read(path: &Path) -> Result<Value, Failure> {
     } else {
         read_limited(path, LONGEST)?
     };
-    let change: Value = serde_json::from_slice(&text)?;
-    decode(&change)?;
-    Ok(change)
+    match serde_json::from_slice(&text)? {
+        // As every other null in such a document: nothing was said.
+        Value::Null => Ok(json!({})),
+        change @ Value::Object(_) => decode(&change).map(|_| change),
+        _ => Err(Refusal("resources are an object".to_owned()).into()),
+    }
 }
 
 fn decode(resources: &Value) -> Result<LinuxResources, Failure> {
@@ -198,12 +215,6 @@ fn combine(known: &Value, change: Value) -> (Value, Value) {
     // An idle cgroup has no weight: the old one must not be written again.
     if at(&change, "/cpu/idle").is_some() && at(&change, "/cpu/shares").is_none() {
         change["cpu"]["shares"] = json!(0);
-    }
-    for name in ["kernel", "kernelTCP"] {
-        if at(&change, &format!("/memory/{name}")).is_some() {
-            crate::log::warn("Kernel memory settings are ignored and will be removed");
-            break;
-        }
     }
     let mut remembered = known.clone();
     merge(&mut remembered, &change);

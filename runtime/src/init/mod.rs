@@ -179,6 +179,7 @@ fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infa
     _step = step("init: protect paths");
     rootfs.make_read_only()?;
     rootfs.mask()?;
+    rootfs.forbid_binding()?;
     drop(rootfs);
     drop((_step, proc));
     let Setup { mut task, fifo, spec, id, bundle, prepared, joined, .. } = setup;

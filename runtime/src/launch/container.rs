@@ -225,7 +225,7 @@ fn run_poststart(container: &Container, spec: &Spec) -> Result<(), LaunchError> 
     let state = &container.state;
     let pid = state.init.map_or(0, |init| init.pid);
     let oci = OciState::new(state.id.as_str(), Status::Running, pid, &state.bundle, &spec.annotations);
-    hook::run(spec.hooks.as_ref(), Moment::Poststart, &oci, None).map_err(Into::into)
+    hook::run(spec.hooks.as_ref(), Moment::Poststart, &oci, None).map_err(LaunchError::Poststart)
 }
 
 /// What the parent does when the new container's first process asks.

@@ -70,6 +70,9 @@ pub(crate) enum LaunchError {
     /// A network device.
     #[error("unable to start container process: error during container init")]
     NetDevice(#[from] NetDeviceError),
+    /// A hook that comes after the start.
+    #[error(transparent)]
+    Poststart(HookError),
     /// The socket for readiness.
     #[error(transparent)]
     Notify(#[from] NotifyError),

@@ -48,7 +48,7 @@ pub(super) fn setup<'a>(
         must_join: !creation.rootless_cgroups,
         joined: open_namespaces(spec)?,
         early: if overlap { created(spec).without(BORN) } else { none },
-        unshared: if spec.creates(NamespaceKind::Cgroup) { NamespaceFlags::CGROUP } else { none },
+        unshared: unshared(spec),
         waits: waits(spec),
         prepared: mapping::prepare(spec)?,
         task,
@@ -78,7 +78,7 @@ pub(super) fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
     let before_user = if user.is_some() && privileged { std::mem::take(&mut joined) } else { Vec::new() };
     let plan = Plan {
         before_user,
-        namespaces: flags.without(NamespaceFlags::CGROUP).without(NamespaceFlags::TIME),
+        namespaces: flags.without(setup.unshared).without(NamespaceFlags::TIME),
         user,
         pid,
         time_offsets: spec
@@ -94,6 +94,17 @@ pub(super) fn start(mut setup: Setup<'_>) -> Result<Child, LaunchError> {
 fn created(spec: &Spec) -> NamespaceFlags {
     let created = NamespaceKind::ALL.into_iter().filter(|kind| spec.creates(*kind));
     created.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()))
+}
+
+/// Namespaces that the process makes once it is somebody: a cgroup namespace starts where its maker is, and the queues of
+/// an IPC namespace belong to its maker, who is root only after the IDs are mapped.
+fn unshared(spec: &Spec) -> NamespaceFlags {
+    let made = |kind: NamespaceKind| spec.creates(kind).then_some(kind.flag());
+    let owned = if spec.creates(NamespaceKind::User) { made(NamespaceKind::Ipc) } else { None };
+    [made(NamespaceKind::Cgroup), owned]
+        .into_iter()
+        .flatten()
+        .fold(NamespaceFlags::default(), NamespaceFlags::with)
 }
 
 fn entrance(creation: &Creation<'_>, spec: &Spec) -> Entrance {

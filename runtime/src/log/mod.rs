@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use dhow_linux::file::PathError;
+
 mod time;
 
 pub(crate) use time::rfc3339;
@@ -49,9 +51,12 @@ struct Logger {
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 /// Sets the destination; `path` is opened for appending. Lines before this go nowhere but stderr.
-pub(crate) fn start(path: Option<&Path>, format: Format, debug: bool) -> io::Result<()> {
-    let file =
-        path.map(|path| File::options().create(true).append(true).custom_sync().open(path)).transpose()?;
+pub(crate) fn start(path: Option<&Path>, format: Format, debug: bool) -> Result<(), PathError> {
+    let open = |path: &Path| {
+        let opened = File::options().create(true).append(true).custom_sync().open(path);
+        opened.map_err(PathError::at("open", path))
+    };
+    let file = path.map(open).transpose()?;
     drop(LOGGER.set(Logger { file, format, debug }));
     Ok(())
 }

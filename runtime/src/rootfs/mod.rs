@@ -8,7 +8,9 @@
 //! make_devices      nodes and links of /dev
 //! enter             pivot_root (or its two substitutes)
 //! finish            what must come last: read-only tmpfs, read-only root
-//! protect           read-only and masked paths
+//! make_read_only    read-only paths
+//! mask              masked paths
+//! forbid_binding    an unbindable root
 //! ```
 //! No path inside the root is ever walked by name from outside: targets are resolved once, inside the root, by
 //! openat2, and used as descriptors. The image may be hostile; a swapped link must not move a mount.
@@ -85,8 +87,7 @@ impl<'a> Rootfs<'a> {
         let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if spec.has(NamespaceKind::Mount) {
             let top = rustix::fs::open("/", folder, Mode::empty()).map_err(RootfsError::step("open /"))?;
-            let default = (u64::from(MountPropagationFlags::DOWNSTREAM.bits()), Depth::Tree);
-            let (flags, depth) = propagation(&spec.linux.rootfs_propagation).unwrap_or(default);
+            let (flags, depth) = first_propagation(&spec.linux.rootfs_propagation);
             change_propagation(top.as_fd(), flags, depth)
                 .map_err(RootfsError::step("change the propagation of /"))?;
             let kept = MountPropagationFlags::SHARED.bits() | MountPropagationFlags::PRIVATE.bits();
@@ -96,8 +97,8 @@ impl<'a> Rootfs<'a> {
         }
         let below = rustix::fs::open(path, folder, Mode::empty())
             .map_err(RootfsError::path("open rootfs", &path.to_string_lossy()))?;
-        let root = clone_tree(CWD, path, Depth::Tree).map_err(RootfsError::step("clone the rootfs mount"))?;
-        move_onto(&root, &below).map_err(RootfsError::step("bind the rootfs onto itself"))?;
+        let own = spec.has(NamespaceKind::Mount) || spec.root.as_ref().is_some_and(|root| root.readonly);
+        let root = if own { bind_onto_itself(path, &below)? } else { below };
         Ok(Self { spec, path: path.to_owned(), root, late_read_only: Vec::new(), cgroups })
     }
 
@@ -155,6 +156,27 @@ impl<'a> Rootfs<'a> {
         }
         Ok(())
     }
+}
+
+/// What keeps the mounts that are about to be made apart from the host's. Unbindable ones could not be made of what is
+/// there: that comes last, and until then private is as far from the host.
+fn first_propagation(asked: &str) -> (u64, Depth) {
+    let unbindable = u64::from(MountPropagationFlags::UNBINDABLE.bits());
+    match propagation(asked) {
+        Some((flags, depth)) if flags == unbindable => {
+            (u64::from(MountPropagationFlags::PRIVATE.bits()), depth)
+        }
+        Some(known) => known,
+        None => (u64::from(MountPropagationFlags::DOWNSTREAM.bits()), Depth::Tree),
+    }
+}
+
+/// Makes a mount of the root's own: to be pivoted to, and to be made read-only. Without a mount namespace it would stay
+/// on the host, so it is only made there when it is needed.
+fn bind_onto_itself(path: &Path, below: &OwnedFd) -> Result<OwnedFd, RootfsError> {
+    let root = clone_tree(CWD, path, Depth::Tree).map_err(RootfsError::step("clone the rootfs mount"))?;
+    move_onto(&root, below).map_err(RootfsError::step("bind the rootfs onto itself"))?;
+    Ok(root)
 }
 
 fn change_propagation(mount: BorrowedFd<'_>, flags: u64, depth: Depth) -> std::io::Result<()> {

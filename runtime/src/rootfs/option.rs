@@ -153,9 +153,18 @@ impl Options {
             "tmpcopyup" => self.copy_up = true,
             "idmap" => self.mapped = Some(Depth::One),
             "ridmap" => self.mapped = Some(Depth::Tree),
-            other => self.data.extend(other.split(',').filter(|part| !part.is_empty()).map(str::to_owned)),
+            other => self.data.extend(parts(other).filter(|part| !part.is_empty()).map(str::to_owned)),
         }
     }
+}
+
+/// The options in one word. Commas between quotes part nothing: labels have some (`context="a:b:c:s0:c1,c2"`).
+fn parts(word: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    word.split(move |letter| {
+        quoted ^= letter == '"';
+        letter == ',' && !quoted
+    })
 }
 
 impl Options {
@@ -226,6 +235,12 @@ mod tests {
         assert_eq!(options.propagation.len(), 1);
         assert_eq!(options.data, ["size=64k", "mode=1777"]);
         assert!(!options.flagged);
+    }
+
+    #[test]
+    fn a_quoted_comma_is_part_of_its_option() {
+        let options = parse(&["mode=755,context=\"u:r:t:s0:c1,c2\",size=1k"]);
+        assert_eq!(options.data, ["mode=755", "context=\"u:r:t:s0:c1,c2\"", "size=1k"]);
     }
 
     #[test]

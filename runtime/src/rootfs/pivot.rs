@@ -19,15 +19,24 @@ impl Rootfs<'_> {
             Entrance::Move => self.move_root()?,
             Entrance::Chroot => change_root()?,
         }
-        // Private and slave were set on everything at the start; shared and unbindable are the new root's own.
-        let keep = u64::from((MountPropagationFlags::SHARED | MountPropagationFlags::UNBINDABLE).bits());
-        if let Some((flags, depth)) = propagation(&self.spec.linux.rootfs_propagation)
-            && flags & keep != 0
-        {
-            change_propagation(self.root.as_fd(), flags, depth)
-                .map_err(RootfsError::step("unable to apply root propagation flags"))?;
+        // Private and slave were set on everything at the start; shared is the new root's own.
+        self.propagate(MountPropagationFlags::SHARED)
+    }
+
+    /// Makes the root unbindable, when it shall be: nothing can be made of its mounts any more.
+    pub(crate) fn forbid_binding(&self) -> Result<(), RootfsError> {
+        self.propagate(MountPropagationFlags::UNBINDABLE)
+    }
+
+    /// Changes the propagation of the root when `kind` was asked for.
+    fn propagate(&self, kind: MountPropagationFlags) -> Result<(), RootfsError> {
+        match propagation(&self.spec.linux.rootfs_propagation) {
+            Some((flags, depth)) if flags == u64::from(kind.bits()) => {
+                change_propagation(self.root.as_fd(), flags, depth)
+                    .map_err(RootfsError::step("unable to apply root propagation flags"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// `--no-pivot`: first takes the host's proc and sysfs away, which stay reachable below a moved root and would

@@ -6,6 +6,7 @@ mod sysctl;
 use std::path::{Path, PathBuf};
 
 use crate::hook::Moment;
+use crate::init::number_list;
 use crate::resctrl::Resctrl;
 use crate::rootfs::{Options, propagation};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -99,12 +100,24 @@ pub(crate) fn process(process: Option<&Process>) -> Result<&Process, Invalid> {
             return Invalid::rule(format!("rlimit {} is given twice", limit.kind));
         }
     }
+    affinity(process)?;
     if !process.selinux_label.is_empty() && !Path::new("/sys/fs/selinux").join("enforce").exists() {
         return Invalid::rule(
             "selinux label is specified in config, but selinux is disabled or not supported",
         );
     }
     Ok(process)
+}
+
+/// Only an exec is going to use it; that is too late to find out.
+fn affinity(process: &Process) -> Result<(), Invalid> {
+    let Some(affinity) = &process.exec_cpu_affinity else { return Ok(()) };
+    for (name, list) in [("Initial", &affinity.initial), ("Final", &affinity.last)] {
+        if !list.is_empty() && number_list(list).is_none_or(|cpus| cpus.is_empty()) {
+            return Invalid::rule(format!("bad CPUAffinity.{name}: {list:?}"));
+        }
+    }
+    Ok(())
 }
 
 fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf, Invalid> {
@@ -140,7 +153,8 @@ fn namespaces(spec: &Spec) -> Result<(), Invalid> {
     let linux = &spec.linux;
     for (place, namespace) in linux.namespaces.iter().enumerate() {
         if linux.namespaces.iter().take(place).any(|other| other.kind == namespace.kind) {
-            return Invalid::rule(format!("malformed spec file: duplicated ns {:?}", namespace.kind.name()));
+            let (kind, path) = (namespace.kind.name(), &namespace.path);
+            return Invalid::rule(format!("malformed spec file: duplicated ns {{{kind:?} {path:?}}}"));
         }
         if !namespace.path.is_empty() {
             std::fs::symlink_metadata(&namespace.path).map_err(|source| Invalid::Path {

@@ -13,6 +13,9 @@ pub(super) fn is_set(memory: &LinuxMemory) -> bool {
 }
 
 pub(super) fn set(limits: &Limits<'_>, memory: &LinuxMemory) -> Result<(), CgroupError> {
+    if memory.kernel().is_some() || memory.kernel_tcp().is_some() {
+        crate::log::warn("Kernel memory settings are ignored and will be removed");
+    }
     let only_v1 = memory.disable_oom_killer() == Some(true) || memory.swappiness().is_some();
     if !is_set(memory) && !only_v1 {
         return Ok(());
