@@ -6,7 +6,7 @@ use std::process::Command;
 
 use dhow_integration_tests::process::run;
 use dhow_integration_tests::runtime::Runtime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// CVE-2019-5736: a process of the container opens the runtime through `/proc/PID/exe` and writes to it.
 #[test]
@@ -56,6 +56,49 @@ fn a_working_directory_cannot_be_a_leaked_descriptor() {
             "descriptor {fd}: {}",
             done.stdout
         );
+    }
+}
+
+/// CVE-2016-9962 and its kin: whoever may trace what is started in a container looks at it from the first moment on. Its
+/// root and the descriptors that its caller leaked are not the host's.
+#[test]
+fn what_an_exec_brings_along_is_not_the_hosts() {
+    let runtime = Runtime::new();
+    let leaked = runtime.host().folder("leaked");
+    fs::write(leaked.join("secret"), "").expect("write");
+    let host = runtime.host().path("leaked").display().to_string();
+    let watch = format!(
+        "while :; do set -- /proc/[0-9]*/fd/9/secret /proc/[0-9]*/root{host} /proc/[0-9]*/cwd{host}; \
+         for found; do [ -e $found ] && echo $found >> /found; done; done"
+    );
+    for (name, users) in [("mapped", true), ("plain", false)] {
+        let id = runtime.id(name);
+        let mut bundle = runtime.bundle(name, &watch);
+        if users {
+            let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+            bundle.spec["linux"]["uidMappings"] = mapping.clone();
+            bundle.spec["linux"]["gidMappings"] = mapping;
+            let namespaces = bundle.spec["linux"]["namespaces"].as_array_mut().expect("namespaces");
+            namespaces.push(json!({"type": "user"}));
+            std::os::unix::fs::chown(bundle.rootfs(""), Some(100_000), Some(100_000)).expect("chown");
+        }
+        // All that there are: what is left out of them is what this host does not have either.
+        let features: Value = serde_json::from_str(&runtime.call(&["features"]).ok()).expect("JSON");
+        for set in ["bounding", "effective", "permitted"] {
+            bundle.spec["process"]["capabilities"][set] = features["linux"]["capabilities"].clone();
+        }
+        bundle.save();
+        runtime.create(&id, &bundle);
+        runtime.call(&["start", &id]).ok();
+        let exec = format!("exec {} \"$@\" 9<{host}", runtime.binary().display());
+        for _ in 0..20 {
+            let mut leak = Command::new("bash");
+            leak.args(["-c", &exec, "-", "--root"]).arg(runtime.host().path("runtime"));
+            run(leak.args(["exec", &id, "true"])).ok();
+        }
+        let found = fs::read_to_string(bundle.rootfs("found")).unwrap_or_default();
+        assert_eq!(found.lines().next(), None, "{name}");
+        runtime.call(&["delete", "--force", &id]).ok();
     }
 }
 

@@ -18,6 +18,22 @@ fn a_second_process_shares_the_container() {
 }
 
 #[test]
+fn what_cannot_be_run_is_said_in_runcs_words() {
+    let runtime = Runtime::new();
+    let id = running(&runtime, "words");
+    for (program, words) in [
+        ("nosuch", r#"exec: \"nosuch\": executable file not found in $PATH"#),
+        ("/nosuch", r#"exec: \"/nosuch\": stat /nosuch: no such file or directory"#),
+        ("/etc", r#"exec: \"/etc\": is a directory"#),
+    ] {
+        let done = runtime.call(&["exec", &id, program]);
+        assert_eq!(done.code, 255);
+        let expected = format!("msg=\"exec failed: unable to start container process: {words}\"");
+        assert!(done.stderr.contains(&expected), "{}", done.stderr);
+    }
+}
+
+#[test]
 fn flags_change_the_process() {
     let runtime = Runtime::new();
     let id = running(&runtime, "flags");

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
+use super::namespace::show;
 use super::sync::{Channel, Message};
 use super::{InitError, Task};
 
@@ -11,6 +12,10 @@ use super::{InitError, Task};
 /// may well trap sendmsg.
 pub(super) fn install(task: &Task<'_>, channel: &Channel) -> Result<(), InitError> {
     let Some(filter) = &task.seccomp else { return Ok(()) };
+    if !task.sets_groups {
+        // A runtime that is not root takes the listener only from a process that it could trace.
+        show()?;
+    }
     let listener = dhow_linux::seccomp::install(filter.program(), filter.flags())
         .map_err(InitError::step("unable to init seccomp"))?;
     let Some(listener) = listener else { return Ok(()) };

@@ -16,7 +16,7 @@ pub(crate) mod sync;
 mod task;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use dhow_linux::clone::NamespaceFlags;
@@ -130,7 +130,11 @@ pub(crate) fn run(setup: Setup<'_>, channel: Channel) -> ! {
 fn try_run(mut setup: Setup<'_>, channel: &Channel) -> Result<std::convert::Infallible, InitError> {
     // The trace's file is closed before the process reports that it is ready: the last step ends there.
     let mut _step = step("init: namespaces");
-    namespace::start(channel, setup.waits)?;
+    namespace::prepare()?;
+    if setup.waits {
+        channel.wait().map_err(InitError::step("sync with the runtime"))?;
+    }
+    namespace::lead_session()?;
     if let Some(join) = setup.join.take() {
         namespace::enter_cgroup(&join, setup.must_join)?;
     } else {
@@ -240,26 +244,47 @@ pub(crate) struct ExecSetup<'a> {
     pub(crate) task: Task<'a>,
 }
 
-/// Becomes a program in a running container. Never returns: a failure is sent to the parent.
-pub(crate) fn exec(setup: ExecSetup<'_>, channel: Channel) -> ! {
-    let Err(error) = try_exec(setup, &channel);
-    fail(&channel, &error)
+/// What a process in a running container still needs once it is there.
+#[derive(Debug)]
+pub(crate) struct Inside<'a> {
+    task: Task<'a>,
+    proc: proc::Proc,
 }
 
-fn try_exec(setup: ExecSetup<'_>, channel: &Channel) -> Result<std::convert::Infallible, InitError> {
-    namespace::start(channel, false)?;
+/// Brings the calling process, which nobody in the container sees yet, in: its children will have nothing of the host
+/// but `kept` and what they need themselves.
+pub(crate) fn enter<'a>(setup: ExecSetup<'a>, kept: &[BorrowedFd<'_>]) -> Result<Inside<'a>, InitError> {
+    namespace::prepare()?;
     namespace::enter_cgroup(&setup.join, setup.must_join)?;
     let proc = proc::Proc::for_exec(&setup.task)?;
     namespace::join_process(&setup)?;
     namespace::set_affinity(setup.affinity.as_deref())?;
-    let mut task = setup.task;
+    let ExecSetup { task, init, join, .. } = setup;
+    drop((init, join));
+    let own =
+        [task.console.as_ref().map(|console| &console.socket), task.pidfd_socket.as_ref(), proc.handle()];
+    let own = own.into_iter().flatten().map(AsFd::as_fd);
+    let kept: Vec<BorrowedFd<'_>> = kept.iter().copied().chain(own).collect();
+    dhow_linux::descriptor::close_all_but(task.descriptors, &kept).map_err(InitError::step("close_range"))?;
+    Ok(Inside { task, proc })
+}
+
+/// Becomes a program in a running container. Never returns: a failure is sent to the parent.
+pub(crate) fn exec(inside: Inside<'_>, channel: Channel) -> ! {
+    let Err(error) = try_exec(inside, &channel);
+    fail(&channel, &error)
+}
+
+fn try_exec(inside: Inside<'_>, channel: &Channel) -> Result<std::convert::Infallible, InitError> {
+    let Inside { mut task, proc } = inside;
+    namespace::lead_session()?;
     namespace::join_keyring(task.keyring.as_ref(), channel)?;
     if let Some(console) = &task.console {
         console::open(console, console::Place::Exec)?;
     }
     console::send_pidfd(task.pidfd_socket.as_ref(), "setns")?;
     proc.label(&task)?;
-    drop((setup.init, setup.join, proc));
+    drop(proc);
     task.drop_sockets();
     become_program::set_umask(task.process.user.umask);
     become_program::restrict(&task)?;

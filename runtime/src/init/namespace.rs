@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use dhow_linux::clone::{self, NamespaceFlags};
 use dhow_linux::keyring;
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid};
+use rustix::process::{DumpableBehavior, Gid, Uid};
 
 use super::sync::{Channel, Message};
 use super::task::Keyring;
@@ -13,17 +13,18 @@ use super::{ExecSetup, InitError};
 use crate::cgroup::{Join, Manager};
 use crate::spec::{NamespaceKind, Spec};
 
-/// Waits for the parent when it has something to do first, and leaves the caller's session.
-pub(super) fn start(channel: &Channel, waits: bool) -> Result<(), InitError> {
+/// Forgets how the caller treats signals and modes.
+pub(super) fn prepare() -> Result<(), InitError> {
     dhow_linux::signal::unblock_all().map_err(InitError::step("unblock signals"))?;
     dhow_linux::signal::end_on_request();
     // Modes are given in full wherever something is made.
     rustix::process::umask(rustix::fs::Mode::empty());
-    if waits {
-        channel.wait().map_err(InitError::step("sync with the runtime"))?;
-    }
-    rustix::process::setsid().map_err(InitError::step("setsid"))?;
     Ok(())
+}
+
+/// Leaves the caller's session.
+pub(super) fn lead_session() -> Result<(), InitError> {
+    rustix::process::setsid().map_err(InitError::step("setsid")).map(drop)
 }
 
 /// Joins the cgroups, then forgets the CPUs that the caller was limited to: the cpuset decides.
@@ -35,6 +36,21 @@ pub(super) fn enter_cgroup(join: &Join, must: bool) -> Result<(), InitError> {
     // Only a wish: a caller with fewer rights keeps its CPUs.
     drop(dhow_linux::sched::set_affinity(0, &[u64::MAX; 128]));
     Ok(())
+}
+
+/// Keeps the container out of this process until it is the user's program: whoever has every right in a user namespace
+/// may trace what joins it, and would find the descriptors of the runtime and its caller there (CVE-2016-9962).
+pub(super) fn hide() -> Result<(), InitError> {
+    set_dumpable(DumpableBehavior::NotDumpable)
+}
+
+/// Lets the runtime reach into this process again. Not before everything is closed that the container may not have.
+pub(super) fn show() -> Result<(), InitError> {
+    set_dumpable(DumpableBehavior::Dumpable)
+}
+
+fn set_dumpable(behavior: DumpableBehavior) -> Result<(), InitError> {
+    rustix::process::set_dumpable_behavior(behavior).map_err(InitError::step("prctl(PR_SET_DUMPABLE)"))
 }
 
 /// Waits for the cgroups that the parent makes meanwhile; forgets in `cgroups` what the container goes without.
@@ -52,11 +68,7 @@ pub(super) fn own_identity(spec: &Spec) -> Result<(), InitError> {
 fn become_root() -> Result<(), InitError> {
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
         .map_err(InitError::step("setresgid"))?;
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
-        .map_err(InitError::step("setresuid"))?;
-    // Another user's process is not dumpable, and its /proc entry belongs to the host's root.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)
-        .map_err(InitError::step("prctl(PR_SET_DUMPABLE)"))
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).map_err(InitError::step("setresuid"))
 }
 
 /// Joins namespaces by their files; the user namespace comes first and changes who we are.
@@ -71,12 +83,14 @@ pub(super) fn join(namespaces: &[(NamespaceKind, OwnedFd)]) -> Result<(), InitEr
     Ok(())
 }
 
-/// Joins all namespaces of a running container at once.
+/// Joins all namespaces of a running container at once; that of PIDs, for the children.
 pub(super) fn join_process(setup: &ExecSetup<'_>) -> Result<(), InitError> {
-    // The PID namespace was entered by being born in it.
-    let flags = setup.namespaces.without(NamespaceFlags::PID);
-    if !flags.is_empty() {
-        clone::join(setup.init.as_fd(), flags).map_err(InitError::step("join the container's namespaces"))?;
+    if setup.user_namespace {
+        hide()?;
+    }
+    if !setup.namespaces.is_empty() {
+        clone::join(setup.init.as_fd(), setup.namespaces)
+            .map_err(InitError::step("join the container's namespaces"))?;
     }
     if setup.user_namespace { become_root() } else { Ok(()) }
 }

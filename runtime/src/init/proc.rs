@@ -33,6 +33,11 @@ impl Proc {
         needed.then(mount).transpose().map(Self).map_err(InitError::step("open a private procfs"))
     }
 
+    /// The way to it.
+    pub(super) fn handle(&self) -> Option<&OwnedFd> {
+        self.0.as_ref()
+    }
+
     /// Sets kernel parameters of the container's namespaces.
     pub(super) fn write_sysctls(&self, sysctls: &BTreeMap<String, String>) -> Result<(), InitError> {
         for (name, value) in sysctls {

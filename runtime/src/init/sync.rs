@@ -147,7 +147,7 @@ impl Channel {
     }
 
     /// The socket itself, which must outlive the closing of everything else.
-    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 

@@ -1,16 +1,15 @@
 //! Another process in a running container.
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use dhow_linux::clone::NamespaceFlags;
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::dialogue::{Dialogue, Partner};
 use super::foreground::Foreground;
 use super::limits::Clamped;
-use super::spawn::{Child, Plan, spawn};
+use super::spawn::{Child, spawn_inside};
 use super::{Connection, LaunchError, limits, stdio};
 use crate::cgroup::Join;
 use crate::container::{Container, ContainerError, OciState, Status};
@@ -48,25 +47,20 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     let join = join(&execution)?;
     let affinity = inherit_affinity(process)?;
     let clamped = inherit_oom_score(spec)?;
-    let joins_user_first = spec.has(NamespaceKind::User) && !rustix::process::geteuid().is_root();
-    let plan = Plan {
-        user: joins_user_first.then(|| namespace_of(pid, "user")).transpose()?,
-        pid: spec.has(NamespaceKind::Pid).then(|| namespace_of(pid, "pid")).transpose()?,
-        cgroups: birthplaces(&execution, &join, pid),
-        must_join: !execution.rootless_cgroups,
-        ..Plan::default()
-    };
+    let (cgroups, must_join) = (birthplaces(&execution, &join, pid), !execution.rootless_cgroups);
     let setup = ExecSetup {
         init,
-        namespaces: namespaces(spec, joins_user_first),
+        namespaces: namespaces(spec),
         user_namespace: spec.has(NamespaceKind::User),
         join,
-        must_join: !execution.rootless_cgroups,
+        must_join,
         affinity,
         task,
     };
     _step = log::step("clone");
-    let child = spawn(plan, move |channel| init::exec(setup, channel))?;
+    let enter = |kept: &[BorrowedFd<'_>]| init::enter(setup, kept);
+    let child = spawn_inside(cgroups, must_join, enter, |inside, channel| init::exec(inside, channel))
+        .map_err(LaunchError::of_exec)?;
     attach(&execution, &child);
     log::debug(&format!("nsexec container setup: new process is {}", child.pid.as_raw_nonzero()));
     if let Some(class) = &container.state.resctrl {
@@ -80,7 +74,7 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
         dialogue.hold(&mut partner).and_then(|()| connection.write_pid(child.pid.as_raw_nonzero().get()));
     if let Err(error) = done {
         let _ = rustix::process::pidfd_send_signal(&child.handle, rustix::process::Signal::KILL);
-        return Err(error);
+        return Err(error.of_exec());
     }
     if connection.detach {
         return Ok(0);
@@ -119,17 +113,15 @@ fn join(execution: &Execution<'_>) -> Result<Join, LaunchError> {
     execution.container.cgroup.join_below(below).map_err(LaunchError::Join)
 }
 
-/// The namespaces that the process joins. Without privileges of one's own only the user namespace, joined before,
-/// gives the right to the others.
-fn namespaces(spec: &Spec, user_before: bool) -> NamespaceFlags {
+/// The namespaces that the process joins.
+fn namespaces(spec: &Spec) -> NamespaceFlags {
     let kinds = NamespaceKind::ALL.into_iter().filter(|kind| spec.has(*kind));
-    let all = kinds.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()));
-    if user_before { all.without(NamespaceFlags::USER) } else { all }
+    kinds.fold(NamespaceFlags::default(), |flags, kind| flags.with(kind.flag()))
 }
 
 /// Takes the CPUs that the process has until it is in the container's cgroup; gives those that it has from then on.
 fn inherit_affinity(process: &Process) -> Result<Cpus, LaunchError> {
-    let (initial, last) = affinity(process)?;
+    let (initial, last) = affinity(process);
     if let Some(cpus) = &initial {
         log::debug(&format!("nsexec: affinity: {:#x}", cpus.first().copied().unwrap_or_default()));
         dhow_linux::sched::set_affinity(0, cpus)
@@ -194,24 +186,12 @@ fn attach(execution: &Execution<'_>, child: &Child) {
     }
 }
 
-fn namespace_of(pid: Pid, kind: &str) -> Result<OwnedFd, LaunchError> {
-    let path = format!("/proc/{}/ns/{kind}", pid.as_raw_nonzero());
-    rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|error| dhow_linux::file::PathError::at("open", &path)(error.into()).into())
-}
-
 type Cpus = Option<Vec<u64>>;
 
-fn affinity(process: &Process) -> Result<(Cpus, Cpus), LaunchError> {
-    let Some(affinity) = &process.exec_cpu_affinity else { return Ok((None, None)) };
-    let parse = |what: &str, text: &str| {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let cpus = number_list(text).filter(|mask| !mask.is_empty());
-        cpus.map(Some).ok_or_else(|| LaunchError::Usage(format!("bad CPUAffinity.{what}: {text:?}")))
-    };
-    Ok((parse("Initial", &affinity.initial)?, parse("Final", &affinity.last)?))
+fn affinity(process: &Process) -> (Cpus, Cpus) {
+    let Some(affinity) = &process.exec_cpu_affinity else { return (None, None) };
+    let parse = |text: &str| number_list(text).filter(|cpus| !cpus.is_empty());
+    (parse(&affinity.initial), parse(&affinity.last))
 }
 
 /// What the parent does when the new process asks.

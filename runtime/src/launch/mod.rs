@@ -64,15 +64,18 @@ pub(crate) enum LaunchError {
     /// What the new process says.
     #[error("unable to start container process: error during container init: {0}")]
     Init(String),
+    /// What the new process of a running container says.
+    #[error("unable to start container process: {0}")]
+    Exec(String),
     /// A hook of the runtime's side.
     #[error("unable to start container process: error during container init")]
     Hook(#[from] HookError),
-    /// A network device.
-    #[error("unable to start container process: error during container init")]
-    NetDevice(#[from] NetDeviceError),
     /// A hook that comes after the start.
     #[error(transparent)]
     Poststart(HookError),
+    /// A network device.
+    #[error("unable to start container process: error during container init")]
+    NetDevice(#[from] NetDeviceError),
     /// The socket for readiness.
     #[error(transparent)]
     Notify(#[from] NotifyError),
@@ -99,6 +102,14 @@ pub(crate) enum LaunchError {
 }
 
 impl LaunchError {
+    /// The error of an exec: its process is no container's init, and callers know the text without one.
+    fn of_exec(self) -> Self {
+        match self {
+            Self::Init(text) => Self::Exec(text),
+            other => other,
+        }
+    }
+
     /// An adapter for `map_err`.
     fn call<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Call { action, source: source.into() }

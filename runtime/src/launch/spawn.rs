@@ -1,9 +1,9 @@
 //! One clone3 in the right place: namespaces that are joined before a process exists (PID, time), and the helper that
-//! a joined user namespace needs.
+//! goes ahead into a joined user namespace, and into a running container.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use dhow_linux::clone::{self, NamespaceFlags, Options, Side};
 use dhow_linux::file::PathError;
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Pid, PidfdFlags, Uid, WaitOptions};
 
 use super::LaunchError;
+use crate::init::InitError;
 use crate::init::sync::{Channel, Message, pair};
 use crate::spec::{NamespaceKind, TimeOffset};
 
@@ -49,7 +50,12 @@ pub(super) struct Plan {
 pub(super) fn spawn(plan: Plan, body: impl FnOnce(Channel)) -> Result<Child, LaunchError> {
     let (ours, theirs) = pair().map_err(LaunchError::call("socketpair"))?;
     if plan.user.is_some() {
-        return spawn_through_helper(plan, ours, theirs, body);
+        let help = |mut plan: Plan, _: &[BorrowedFd<'_>]| {
+            // The helper was born into the cgroup, and its child with it: from the user namespace it could not be joined.
+            plan.cgroups.clear();
+            help(&mut plan).map(|side| (side, ())).map_err(|error| crate::error::chain(&error))
+        };
+        return spawn_through_helper(plan, (ours, theirs), help, |(), channel| body(channel));
     }
     let restore = enter_for_children(&plan)?;
     match clone_into(&plan, plan.namespaces, false)? {
@@ -98,30 +104,50 @@ fn enter_for_children(plan: &Plan) -> Result<Vec<(OwnedFd, NamespaceFlags)>, Lau
     Ok(restore)
 }
 
-/// A joined user namespace takes the rights over everything else away, so a helper joins it and makes the child as its
-/// sibling: this process stays what it is and is the parent all the same.
-fn spawn_through_helper(
-    mut plan: Plan,
-    ours: Channel,
-    theirs: Channel,
-    body: impl FnOnce(Channel),
+/// Makes a child in a running container, of which a helper `enter`s first and lets go of all that is the host's.
+///
+/// A process of a PID namespace is seen in there from its first moment on. Whoever may trace it then (CAP_SYS_PTRACE is
+/// enough) reaches its root, its working directory and its descriptors: none of them may lead out of the container. The
+/// helper itself is not seen. What it keeps are the descriptors that `enter` is given, and those that it gives back.
+pub(super) fn spawn_inside<T>(
+    cgroups: Vec<OwnedFd>,
+    must_join: bool,
+    enter: impl FnOnce(&[BorrowedFd<'_>]) -> Result<T, InitError>,
+    body: impl FnOnce(T, Channel),
+) -> Result<Child, LaunchError> {
+    let channels = pair().map_err(LaunchError::call("socketpair"))?;
+    let plan = Plan { cgroups, must_join, ..Plan::default() };
+    let help = |plan: Plan, kept: &[BorrowedFd<'_>]| {
+        drop(plan);
+        let inside = enter(kept).map_err(|error| crate::error::chain(&error))?;
+        let made = clone_into(&Plan::default(), NamespaceFlags::default(), true);
+        made.map(|side| (side, inside)).map_err(|error| crate::error::chain(&error))
+    };
+    spawn_through_helper(plan, channels, help, body)
+}
+
+/// Has a helper make the child as its sibling: this process stays what and where it is, and is the parent all the same.
+/// A joined user namespace, for one, would take the rights over everything else away.
+fn spawn_through_helper<T>(
+    plan: Plan,
+    (ours, theirs): (Channel, Channel),
+    help: impl FnOnce(Plan, &[BorrowedFd<'_>]) -> Result<(Side, T), String>,
+    body: impl FnOnce(T, Channel),
 ) -> Result<Child, LaunchError> {
     let (listen, tell) = pair().map_err(LaunchError::call("socketpair"))?;
-    // The helper is born into the cgroup, and its child with it: from the user namespace it could not be joined.
     match clone_into(&plan, NamespaceFlags::default(), false)? {
         Side::Child => {
             drop((ours, listen));
-            plan.cgroups.clear();
-            match help(&mut plan) {
-                Ok(Side::Child) => {
+            match help(plan, &[theirs.socket(), tell.socket()]) {
+                Ok((Side::Child, inside)) => {
                     drop(tell);
-                    body(theirs);
+                    body(inside, theirs);
                     dhow_linux::exec::exit_now(255)
                 }
-                Ok(Side::Parent { pid, .. }) => {
+                Ok((Side::Parent { pid, .. }, _)) => {
                     drop(tell.send(&Message::Pid(pid.as_raw_nonzero().get())));
                 }
-                Err(error) => drop(tell.send(&Message::Failed(crate::error::chain(&error)))),
+                Err(text) => drop(tell.send(&Message::Failed(text))),
             }
             dhow_linux::exec::exit_now(0)
         }
