@@ -30,6 +30,10 @@ use clap::error::ErrorKind;
 
 use crate::options::{Options, UsageError};
 
+/// musl's own gives every few pages back to the kernel, and asks for them again: 68 calls and as many page faults.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let status = match run() {
         Ok(status) => status,
