@@ -1,7 +1,8 @@
 //! Which cgroup hierarchies this host has, and where the caller itself is in them.
 //!
-//! Read from `/proc/self/mountinfo` and `/proc/self/cgroup`, never guessed from paths: v1 controllers may be mounted
-//! together (`cpu,cpuacct`), in a container's view of the host, or beside a cgroup2 mount (hybrid).
+//! Read from `/proc/self/cgroup`, and from `/proc/self/mountinfo` unless everything is found to be where distributions
+//! mount it: v1 controllers may be mounted together (`cpu,cpuacct`), in a container's view of the host, or beside a
+//! cgroup2 mount (hybrid).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,15 +64,44 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn detect() -> Result<Self, CgroupError> {
-        let read = |path: &str| read_limited(Path::new(path), LONGEST).map_err(CgroupError::Detect);
-        let mounts = read("/proc/self/mountinfo")?;
+        let read = |path: &str| {
+            let text = read_limited(Path::new(path), LONGEST).map_err(CgroupError::Detect)?;
+            Ok::<_, CgroupError>(String::from_utf8_lossy(&text).into_owned())
+        };
         let own = read("/proc/self/cgroup")?;
-        let layout = Self::parse(&String::from_utf8_lossy(&mounts), &String::from_utf8_lossy(&own));
+        let layout = match Self::usual(&own, is_whole) {
+            Some(layout) => layout,
+            None => Self::parse(&read("/proc/self/mountinfo")?, &own),
+        };
         if layout.v1.is_empty() && layout.unified.is_none() {
             Err(CgroupError::NotMounted)
         } else {
             Ok(layout)
         }
+    }
+
+    /// The layout of `cgroup` when each hierarchy `is_whole` at its usual place. The kernel makes the table of mounts
+    /// anew for each reader: 0.1 ms for a few dozen, and a host of containers has thousands.
+    pub(super) fn usual(cgroup: &str, is_whole: impl Fn(&Path, Kind) -> bool) -> Option<Self> {
+        let mut layout = Self { v1: Vec::new(), unified: None };
+        // The hierarchy that was made first is the last line.
+        for line in cgroup.lines().rev() {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (names, own) = (fields.next()?, PathBuf::from(fields.next()?));
+            let controllers: Vec<String> =
+                names.split(',').filter(|name| is_known(name)).map(str::to_owned).collect();
+            let known = !controllers.is_empty();
+            let mount = |point: PathBuf| Mount { point, root: PathBuf::from("/"), controllers, own };
+            let top = Path::new("/sys/fs/cgroup");
+            if names.is_empty() {
+                let mut places = [top.to_owned(), top.join("unified")].into_iter();
+                layout.unified = Some(mount(places.find(|place| is_whole(place, Kind::V2))?));
+            } else if known {
+                let place = top.join(names.trim_start_matches("name="));
+                layout.v1.push(mount(Some(place).filter(|place| is_whole(place, Kind::V1))?));
+            }
+        }
+        Some(layout)
     }
 
     /// `mountinfo` and `cgroup` as the kernel prints them.
@@ -86,8 +116,8 @@ impl Layout {
                 layout.unified.get_or_insert(mount);
                 continue;
             }
-            let known = |option: &&str| V1_CONTROLLERS.contains(option) || option.starts_with("name=");
-            let controllers: Vec<String> = line.options.split(',').filter(known).map(str::to_owned).collect();
+            let controllers: Vec<String> =
+                line.options.split(',').filter(|option| is_known(option)).map(str::to_owned).collect();
             let Some(first) = controllers.first() else { continue };
             // A second mount of the same hierarchy (a bind into some chroot) is not another hierarchy.
             if layout.v1.iter().any(|mount| mount.controllers.contains(first)) {
@@ -98,6 +128,29 @@ impl Layout {
         }
         layout
     }
+}
+
+/// What a cgroup file system may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    V1,
+    V2,
+}
+
+/// Whether `place` is the top of a hierarchy of this kind: neither something else nor a part of one.
+fn is_whole(place: &Path, kind: Kind) -> bool {
+    /// What the kernel numbers the first directory of a hierarchy.
+    const TOP: u64 = 1;
+    let magic = match kind {
+        Kind::V1 => 0x27_e0eb,
+        Kind::V2 => 0x6367_7270,
+    };
+    rustix::fs::statfs(place).is_ok_and(|system| system.f_type == magic)
+        && rustix::fs::stat(place).is_ok_and(|stat| stat.st_ino == TOP)
+}
+
+fn is_known(controller: &str) -> bool {
+    V1_CONTROLLERS.contains(&controller) || controller.starts_with("name=")
 }
 
 struct MountLine<'a> {

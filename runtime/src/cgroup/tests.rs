@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{Layout, clean, parse_own};
+use super::layout::{Kind, Layout, clean, parse_own};
 use super::place;
 
 const HYBRID_MOUNTS: &str = "\
@@ -38,6 +38,28 @@ fn a_hybrid_host_has_every_hierarchy_once() {
         ["cpu,cpuacct", "memory", "devices", "systemd", "unified"]
             .map(|mount| format!("/sys/fs/cgroup/{mount}/docker/abc"))
     );
+}
+
+#[test]
+fn hierarchies_at_their_usual_places_need_no_table() {
+    let usual = |own: &str, there: &[(&str, Kind)]| {
+        let is_whole =
+            |place: &Path, kind| there.iter().any(|one| (Path::new(one.0), one.1) == (place, kind));
+        Layout::usual(own, is_whole)
+    };
+    let v1 = ["cpu,cpuacct", "memory", "devices", "systemd"].map(|name| format!("/sys/fs/cgroup/{name}"));
+    let mut there: Vec<_> = v1.iter().map(|place| (place.as_str(), Kind::V1)).collect();
+    assert_eq!(usual(HYBRID_OWN, &there), None, "cgroup2 may be anywhere");
+    there.push(("/sys/fs/cgroup/unified", Kind::V2));
+    let mut found = usual(HYBRID_OWN, &there).expect("usual");
+    let mut expected = Layout::parse(HYBRID_MOUNTS, HYBRID_OWN);
+    // The order tells nothing.
+    found.v1.sort_by(|one, other| one.point.cmp(&other.point));
+    expected.v1.sort_by(|one, other| one.point.cmp(&other.point));
+    assert_eq!(found, expected);
+    assert_eq!(usual(HYBRID_OWN, &there[1..]), None);
+    assert_eq!(usual(V2_OWN, &[("/sys/fs/cgroup", Kind::V2)]), Some(Layout::parse(V2_MOUNTS, V2_OWN)));
+    assert_eq!(usual("7:madeup:/\n0::/\n", &there).map(|layout| layout.v1.len()), Some(0));
 }
 
 #[test]
