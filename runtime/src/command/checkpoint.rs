@@ -150,8 +150,9 @@ impl Verb for CheckpointArgs {
             page_server: page_server.as_deref().map(server).transpose()?,
             status,
         };
-        criu::dump(&container, &container.spec()?, dump)?;
-        if !goes_on && let Err(error) = container.destroy() {
+        let spec = container.spec()?;
+        criu::dump(&container, &spec, dump)?;
+        if !goes_on && let Err(error) = container.destroy(&spec) {
             log::warn(&crate::error::chain(&error));
         }
         Ok(0)

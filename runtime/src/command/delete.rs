@@ -34,7 +34,7 @@ impl Verb for DeleteArgs {
             return Ok(0);
         }
         match container.status()? {
-            Status::Stopped => container.destroy()?,
+            Status::Stopped => container.destroy(&container.spec()?)?,
             Status::Created => container.kill_and_destroy()?,
             status => {
                 let text =

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Container {
     /// Removes a container whose first process has ended.
-    pub(crate) fn destroy(&self) -> Result<(), ContainerError> {
+    pub(crate) fn destroy(&self, spec: &Spec) -> Result<(), ContainerError> {
         match self.status()? {
             Status::Paused if self.init().is_some() => return Err(ContainerError::Paused),
             Status::Running => return Err(ContainerError::StillRunning),
@@ -29,7 +29,7 @@ impl Container {
             Status::Created => drop(self.signal_init(Signal::KILL)),
             Status::Stopped | Status::Creating => {}
         }
-        self.remove()
+        self.remove(spec)
     }
 
     /// Kills every process, waits for the end of the first, and removes the container.
@@ -49,11 +49,10 @@ impl Container {
             log::warn("container init still running");
             return Err(ContainerError::StillRunning);
         }
-        self.remove()
+        self.remove(&self.spec()?)
     }
 
-    fn remove(&self) -> Result<(), ContainerError> {
-        let spec = self.spec()?;
+    fn remove(&self, spec: &Spec) -> Result<(), ContainerError> {
         if !spec.creates(NamespaceKind::Pid) {
             // The kernel ended nobody with the first process.
             drop(self.cgroup.kill_all());
@@ -63,7 +62,7 @@ impl Container {
             class.remove()?;
         }
         remove_folder(&self.folder)?;
-        self.state.run_poststop(&spec);
+        self.state.run_poststop(spec);
         Ok(())
     }
 }

@@ -7,8 +7,8 @@
 //!    │ ◀────────────── Map(place, number) ── │   only for mapped mounts in a user namespace, each answered by Go
 //!    │ ◀───────────────────────── Mounted ── │   only when there are hooks to run at that moment
 //!    │ ── Go ─────────────────────────────▶ │
-//!    │ ◀─────────────────────────── Ready ── │   all is made; rlimits and the state document are written now
-//!    │ ── Go ─────────────────────────────▶ │
+//!    │ ◀─────────────────────────── Ready ── │   all is made; rlimits are set now
+//!    │ ── Go ─────────────────────────────▶ │   sent long before, if there are none and no message came before
 //!    │ ◀──────────────── Listener(number) ── │   only with a seccomp listener: copied by number (pidfd_getfd)
 //!    │ ── Go ─────────────────────────────▶ │
 //!    │ ◀────────── Waiting, or end of file ── │   it waits for `start`, or has become its program

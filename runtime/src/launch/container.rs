@@ -18,6 +18,7 @@ use super::{Connection, LaunchError, identity, limits, mapping};
 use crate::cgroup::{Manager, Owner};
 use crate::container::{Container, ContainerId, Init, OciState, State, Status, unfinished};
 use crate::hook::{self, Moment};
+use crate::init;
 use crate::log;
 use crate::network;
 use crate::notify::{Listener, Notify};
@@ -111,7 +112,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let status = foreground.wait(child.pid, terminal)?;
     _step = log::step("delete");
     if !creation.keep
-        && let Err(error) = container.destroy()
+        && let Err(error) = container.destroy(spec)
     {
         log::warn(&crate::error::chain(&error));
     }
@@ -185,10 +186,22 @@ fn accompany(
         cgroups.attach("", child.pid.as_raw_nonzero().get())?;
     }
     let clamped = prepare_child(child, spec, undo.class.as_ref())?;
-    let mut creator = Creator { spec, state, folder, child, bundle: &bundle.path, clamped };
-    Dialogue { child, cgroups, listener: spec.linux.seccomp.as_ref() }.hold(&mut creator)?;
+    // While the child makes its mounts.
+    let stat = Stat::of(child.pid).map_err(LaunchError::call("read the start time of the container"))?;
+    state.init = Some(Init { pid: child.pid.as_raw_nonzero().get(), start_time: stat.start_time });
+    state.created = log::rfc3339(SystemTime::now(), true);
+    state.save(folder)?;
+    let mut creator = Creator { spec, state, child, bundle: &bundle.path, clamped };
+    Dialogue { child, cgroups, listener: spec.linux.seccomp.as_ref(), ahead: asks_nothing(spec) }
+        .hold(&mut creator)?;
     cgroups.settle();
     Ok(())
+}
+
+/// Whether the child asks its parent for nothing while it is being made: no limits, no hooks, no owners.
+fn asks_nothing(spec: &Spec) -> bool {
+    let limits = spec.process.as_ref().is_some_and(|process| !process.rlimits.is_empty());
+    !limits && !init::runs_in_parent(spec.hooks.as_ref()) && !spec.has(NamespaceKind::User)
 }
 
 /// Passes on to the service manager what the container says of its readiness.
@@ -231,8 +244,7 @@ fn run_poststart(container: &Container, spec: &Spec) -> Result<(), LaunchError> 
 /// What the parent does when the new container's first process asks.
 struct Creator<'a> {
     spec: &'a Spec,
-    state: &'a mut State,
-    folder: &'a Path,
+    state: &'a State,
     child: &'a Child,
     bundle: &'a Path,
     clamped: Clamped,
@@ -257,10 +269,7 @@ impl Partner for Creator<'_> {
         }
         self.clamped.tell();
         log::debug("child process in init() is ready");
-        let stat = Stat::of(pid).map_err(LaunchError::call("read the start time of the container"))?;
-        self.state.init = Some(Init { pid: pid.as_raw_nonzero().get(), start_time: stat.start_time });
-        self.state.created = log::rfc3339(SystemTime::now(), true);
-        self.state.save(self.folder).map_err(Into::into)
+        Ok(())
     }
 
     fn oci_state(&self, status: Status) -> OciState<'_> {

@@ -25,6 +25,9 @@ pub(super) struct Dialogue<'a> {
     pub(super) child: &'a Child,
     pub(super) cgroups: &'a Manager,
     pub(super) listener: Option<&'a LinuxSeccomp>,
+    /// Whether nothing is to be done when the child is ready, so that it need not wait: it is told to go on before it
+    /// asks, and it asks nothing before that.
+    pub(super) ahead: bool,
 }
 
 /// What the parent does at the stations of the way.
@@ -43,6 +46,9 @@ impl Dialogue<'_> {
     /// Talks until the child waits for `start` or has become its program.
     pub(super) fn hold(&self, partner: &mut impl Partner) -> Result<(), LaunchError> {
         let mut ready = false;
+        if self.ahead {
+            self.go()?;
+        }
         loop {
             let message =
                 self.child.channel.receive().map_err(LaunchError::call("sync with the container"))?;
@@ -56,6 +62,9 @@ impl Dialogue<'_> {
                 Some(Message::Ready) => {
                     partner.ready()?;
                     ready = true;
+                    if self.ahead {
+                        continue;
+                    }
                 }
                 Some(Message::Listener(number)) => self.pass_listener(number, partner)?,
                 Some(Message::Warning(text)) => {
@@ -67,11 +76,15 @@ impl Dialogue<'_> {
                 None if ready => return Ok(()),
                 Some(Message::Pid(_)) | None => return Err(self.failure(self.death())),
             }
-            match self.child.channel.go() {
-                // A child that died in between says so in the next round.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                other => other.map_err(LaunchError::call("sync with the container"))?,
-            }
+            self.go()?;
+        }
+    }
+
+    fn go(&self) -> Result<(), LaunchError> {
+        match self.child.channel.go() {
+            // A child that died in between says so in the next message.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(LaunchError::call("sync with the container")),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::cgroup::Join;
 use crate::container::{Container, ContainerError, OciState, Status};
 use crate::init::{self, ExecSetup, Task, number_list};
 use crate::log;
-use crate::spec::{NamespaceKind, Process, Spec};
+use crate::spec::{NamespaceKind, Process, Rlimit, Spec};
 
 /// What `exec` asks for.
 #[derive(Debug)]
@@ -68,8 +68,12 @@ pub(crate) fn exec(execution: Execution<'_>) -> Result<i32, LaunchError> {
     }
     _step = log::step("wait for the process to be made");
     let mut partner = Executor { execution: &execution, child: &child, clamped };
-    let dialogue =
-        Dialogue { child: &child, cgroups: &container.cgroup, listener: spec.linux.seccomp.as_ref() };
+    let dialogue = Dialogue {
+        child: &child,
+        cgroups: &container.cgroup,
+        listener: spec.linux.seccomp.as_ref(),
+        ahead: partner.limits().is_empty(),
+    };
     let done =
         dialogue.hold(&mut partner).and_then(|()| connection.write_pid(child.pid.as_raw_nonzero().get()));
     if let Err(error) = done {
@@ -201,6 +205,15 @@ struct Executor<'a> {
     clamped: Clamped,
 }
 
+impl Executor<'_> {
+    /// A process document without limits means those of the container.
+    fn limits(&self) -> &[Rlimit] {
+        let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());
+        let asked = self.execution.process.rlimits.as_slice();
+        if asked.is_empty() { own.unwrap_or_default() } else { asked }
+    }
+}
+
 impl Partner for Executor<'_> {
     fn map_owners(&mut self, _: usize, _: &std::os::fd::OwnedFd) -> Result<(), LaunchError> {
         Err(LaunchError::Usage("an exec makes no mounts".to_owned()))
@@ -213,12 +226,9 @@ impl Partner for Executor<'_> {
     fn ready(&mut self) -> Result<(), LaunchError> {
         log::debug("child process in init() is ready");
         log::debug("setns_init: about to exec");
-        let process = self.execution.process;
-        // A process document without limits means those of the container.
-        let own = self.execution.spec.process.as_ref().map(|process| process.rlimits.as_slice());
-        let limits = if process.rlimits.is_empty() { own.unwrap_or_default() } else { &process.rlimits };
-        limits::set_rlimits(self.child.pid, limits, &mut self.clamped)?;
-        self.clamped.tell();
+        let mut clamped = std::mem::take(&mut self.clamped);
+        limits::set_rlimits(self.child.pid, self.limits(), &mut clamped)?;
+        clamped.tell();
         Ok(())
     }
 

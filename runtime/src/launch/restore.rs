@@ -97,7 +97,7 @@ pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> 
     }
     let pid = Pid::from_raw(init.pid).ok_or_else(|| LaunchError::Usage("pid 0".to_owned()))?;
     let status = foreground.wait(pid, terminal)?;
-    if let Err(error) = container.destroy() {
+    if let Err(error) = container.spec().and_then(|spec| container.destroy(&spec)) {
         log::warn(&crate::error::chain(&error));
     }
     Ok(status)
