@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use dhow_integration_tests::process::run;
 use dhow_integration_tests::runtime::Runtime;
 use serde_json::Value;
 
@@ -85,6 +86,50 @@ fn an_id_that_is_a_path_is_refused() {
         assert_ne!(done.code, 0, "{id}");
         assert!(done.stderr.contains("invalid"), "{id}: {}", done.stderr);
     }
+}
+
+/// Also what is wrong with the command line stands in the log, where engines look for the cause.
+#[test]
+fn wrong_arguments_are_told_in_the_log() {
+    let runtime = Runtime::new();
+    let id = runtime.id("wrong");
+    runtime.create(&id, &runtime.bundle("wrong", "sleep 1000"));
+    let binary = runtime.binary().display().to_string();
+    for (arguments, code, words) in [
+        (&["state"][..], 1, format!("{binary}: \"state\" requires exactly 1 argument(s)")),
+        (&["exec"], 1, format!("{binary}: \"exec\" requires a minimum of 1 argument(s)")),
+        (&["kill", &id, "TERM", "x"], 1, format!("{binary}: \"kill\" requires a maximum of 2 argument(s)")),
+        (&["create", ""], 1, "runc create failed: container id cannot be empty".to_owned()),
+        (&["run", "a/b"], 1, "runc run failed: invalid container ID format".to_owned()),
+        (&["exec", "..", "true"], 255, "exec failed: invalid container ID format".to_owned()),
+        (
+            &["exec", "--preserve-fds", "x", &id, "true"],
+            1,
+            "invalid value \"x\" for flag -preserve-fds: invalid digit found in string".to_owned(),
+        ),
+        (&["delete", "a b"], 1, "invalid container ID format".to_owned()),
+        (&["kill", &id, "COLOUR"], 1, "unknown signal \"COLOUR\"".to_owned()),
+        (&["kill", &id, "99"], 1, "unable to signal init: invalid argument".to_owned()),
+        (&["kill", &id, "-1"], 1, "unable to signal init: invalid argument".to_owned()),
+        (&["list", "--format", "xml"], 1, "invalid format option".to_owned()),
+        (
+            &["update", "--memory", "much", &id],
+            1,
+            "invalid value for memory: invalid size: 'much'".to_owned(),
+        ),
+    ] {
+        let log = runtime.host().path("wrong.log");
+        let done = run(runtime
+            .command(&["--log", log.to_str().expect("UTF-8"), "--log-format", "json"])
+            .args(arguments));
+        assert_eq!(done.code, code, "{arguments:?}: {}", done.stderr);
+        let text = std::fs::read_to_string(&log).expect("the log");
+        let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(last["msg"], words, "{arguments:?}");
+    }
+    assert_eq!(runtime.status(&id), "created");
+    // A flag without a text is none.
+    runtime.call(&["--log", "", "--log-format", "", "state", &id]).ok();
 }
 
 #[test]

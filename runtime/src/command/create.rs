@@ -67,6 +67,9 @@ impl BundleArgs {
     }
 }
 
+/// What stands in front of its errors.
+pub(super) const FAILED: &str = "runc create failed";
+
 /// The verb.
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
@@ -79,8 +82,6 @@ impl Verb for CreateArgs {
     const HELP: &str = "create a container";
 
     fn run(self, global: &Global) -> Outcome {
-        launch(self.bundle.creation(global))
-            .map_err(Failure::from)
-            .map_err(Failure::context("runc create failed", 1))
+        launch(self.bundle.creation(global)).map_err(Failure::from).map_err(Failure::context(FAILED, 1))
     }
 }

@@ -10,6 +10,9 @@ use crate::launch::{Connection, Execution, exec};
 use crate::options::Global;
 use crate::spec::{self, Process};
 
+/// What stands in front of its errors.
+pub(super) const FAILED: &str = "exec failed";
+
 /// The verb.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
@@ -80,7 +83,7 @@ impl Verb for ExecArgs {
     const HELP: &str = "execute new process inside the container";
 
     fn run(self, global: &Global) -> Outcome {
-        self.try_run(global).map_err(Failure::context("exec failed", 255))
+        self.try_run(global).map_err(Failure::context(FAILED, 255))
     }
 }
 

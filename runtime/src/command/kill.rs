@@ -36,10 +36,8 @@ impl FromStr for SignalNumber {
 
     fn from_str(text: &str) -> Result<Self, UnknownSignal> {
         if let Ok(number) = text.parse::<i32>() {
-            return (0..=64)
-                .contains(&number)
-                .then_some(Self(number))
-                .ok_or_else(|| UnknownSignal(text.into()));
+            // The kernel knows which there are.
+            return Ok(Self(number));
         }
         let name = text.to_uppercase();
         let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
@@ -81,7 +79,7 @@ mod tests {
         for (text, number) in [("TERM", 15), ("sigkill", 9), ("9", 9), ("0", 0), ("34", 34), ("SIGIOT", 6)] {
             assert_eq!(text.parse::<SignalNumber>().ok(), Some(SignalNumber(number)), "{text}");
         }
-        for text in ["", "MADEUP", "-1", "65"] {
+        for text in ["", "MADEUP", "SIGTERMX"] {
             assert!(text.parse::<SignalNumber>().is_err(), "{text}");
         }
     }

@@ -114,6 +114,17 @@ impl Failure {
         move |failure| Self { context: Some(context), status, ..failure }
     }
 
+    /// What `verb` says of an error before it has begun.
+    pub(crate) fn of_verb(verb: &str, error: impl Error + 'static) -> Self {
+        let failure = Self::from(error);
+        match verb {
+            "create" => Self::context(create::FAILED, 1)(failure),
+            "exec" => Self::context(exec::FAILED, 255)(failure),
+            "run" => Self::context(run::FAILED, 1)(failure),
+            _ => failure,
+        }
+    }
+
     /// An error with a status of its own.
     pub(crate) fn with_status(error: impl Error + 'static, status: i32) -> Self {
         Self { error: Box::new(error), context: None, status }

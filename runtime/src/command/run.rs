@@ -7,6 +7,9 @@ use super::{Failure, Outcome, Verb};
 use crate::launch::launch;
 use crate::options::Global;
 
+/// What stands in front of its errors.
+pub(super) const FAILED: &str = "runc run failed";
+
 /// The verb.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -33,6 +36,6 @@ impl Verb for RunArgs {
         creation.connection.detach = self.detach;
         creation.keep = self.keep;
         creation.subreaper = !self.no_subreaper;
-        launch(creation).map_err(Failure::from).map_err(Failure::context("runc run failed", 1))
+        launch(creation).map_err(Failure::from).map_err(Failure::context(FAILED, 1))
     }
 }

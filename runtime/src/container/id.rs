@@ -12,8 +12,14 @@ pub(crate) struct ContainerId(String);
 
 /// The text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid container ID format")]
-pub(crate) struct InvalidId;
+pub(crate) enum InvalidId {
+    /// It is none at all.
+    #[error("container id cannot be empty")]
+    Empty,
+    /// It is no single path component of plain letters.
+    #[error("invalid container ID format")]
+    Format,
+}
 
 impl ContainerId {
     /// The text.
@@ -33,8 +39,11 @@ impl FromStr for ContainerId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
-        if text.is_empty() || text.len() > 255 || matches!(text, "." | "..") || !text.bytes().all(allowed) {
-            return Err(InvalidId);
+        if text.is_empty() {
+            return Err(InvalidId::Empty);
+        }
+        if text.len() > 255 || matches!(text, "." | "..") || !text.bytes().all(allowed) {
+            return Err(InvalidId::Format);
         }
         Ok(Self(text.to_owned()))
     }
@@ -49,8 +58,9 @@ mod tests {
         for good in ["a", "A-b_c+1.2", "..."] {
             assert!(good.parse::<ContainerId>().is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a b", "ä", "a\0", &"x".repeat(256)] {
-            assert_eq!(bad.parse::<ContainerId>(), Err(InvalidId), "{bad}");
+        assert_eq!("".parse::<ContainerId>(), Err(InvalidId::Empty));
+        for bad in [".", "..", "a/b", "a b", "ä", "a\0", &"x".repeat(256)] {
+            assert_eq!(bad.parse::<ContainerId>(), Err(InvalidId::Format), "{bad}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The global flags, before the verb.
 
 mod words;
+mod wrong;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -120,8 +121,10 @@ impl Options {
         own.push("--".into());
         own.extend(positional);
         let options = Self::from_arg_matches(&matches(definition, global)?)?;
-        let verb = entry.read(&matches(verb.bin_name(format!("runc {}", entry.name)), own)?)?;
-        Ok(Self { verb: Some(verb), ..options })
+        let verb = verb.bin_name(format!("runc {}", entry.name));
+        let call = matches(verb.clone(), own).and_then(|found| entry.read(&found));
+        let call = call.or_else(|error| wrong::call(&called.to_string_lossy(), &verb, error))?;
+        Ok(Self { verb: Some(call), ..options })
     }
 
     /// Without a verb there is nothing but to help, or to tell the version.

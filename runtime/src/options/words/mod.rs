@@ -60,9 +60,19 @@ impl<'a> Flags<'a> {
         self.found.push(word);
     }
 
+    /// Takes back what was said with the flag.
+    fn forget(&mut self, long: &str) {
+        let is_it = |word: &OsString| {
+            let rest =
+                word.as_bytes().strip_prefix(b"--").and_then(|word| word.strip_prefix(long.as_bytes()));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+        };
+        self.found.retain(|word| !is_it(word));
+    }
+
     /// Of a flag without a value only the last mention counts, which may take it back.
     fn switch(&mut self, long: &str, on: bool) {
-        self.found.retain(|word| word.as_bytes().strip_prefix(b"--") != Some(long.as_bytes()));
+        self.forget(long);
         if on {
             self.add(long, None);
         }
@@ -109,7 +119,12 @@ pub(super) fn sort(
                 Kind::Value => {
                     let missing = || WordError::NoValue(word.to_string_lossy().into_owned());
                     let value = value.or_else(|| words.next()).ok_or_else(missing)?;
-                    place.add(long, Some(&value));
+                    if value.is_empty() && matches!(flag.get_action(), ArgAction::Set) {
+                        // To Go no text is a text like others; to the verbs it is as good as none.
+                        place.forget(long);
+                    } else {
+                        place.add(long, Some(&value));
+                    }
                 }
             },
             None if matches!(name.as_str(), "h" | "help") => {

@@ -28,6 +28,8 @@ fn flags_are_gos() {
         ("list", "--quiet=false -q", "--quiet |  | "),
         ("list", "-f json", "--format=json |  | "),
         ("list", "-format=json", "--format=json |  | "),
+        ("list", "--format json --format=", " |  | "),
+        ("exec", "--env A= -e= c true", "--env=A= --env= |  | c true"),
         ("list", "--root /r -debug=TRUE", " | --root=/r --debug | "),
         ("spec", "--rootless", "--rootless |  | "),
         ("delete", "c --force", "--force |  | c"),
