@@ -26,28 +26,32 @@ struct Runtime {
 
 pub(crate) fn bench() {
     let unified = Path::new(UNIFIED).join("cgroup.procs").exists();
+    let host = Host::new();
     if !unified {
-        return side_by_side(&["runc", "crun"]);
+        return side_by_side(&host, &["runc", "crun"]);
     }
-    side_by_side(&["runc"]);
+    side_by_side(&host, &["runc"]);
     println!("\nwithout {UNIFIED}, for all: crun refuses hybrid hosts");
-    // On a thread of its own: it leaves the mount namespace of the others, and what it starts goes with it.
-    let measuring = std::thread::spawn(|| without_unified().map(|()| side_by_side(&["crun", "runc"])));
-    measuring.join().expect("the bench does not panic").expect("hide cgroup v2");
+    let host = Host::new();
+    std::thread::scope(|scope| {
+        // On a thread of its own: it leaves the mount namespace of the others, and what it starts goes with it.
+        let measuring = scope.spawn(|| without_unified().map(|()| side_by_side(&host, &["crun", "runc"])));
+        measuring.join().expect("the bench does not panic").expect("hide cgroup v2");
+    });
 }
 
+/// Hides cgroup v2 below an empty folder: crun makes a folder there without asking what it is.
 fn without_unified() -> nix::Result<()> {
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    umount2(UNIFIED, MntFlags::MNT_DETACH)
+    umount2(UNIFIED, MntFlags::MNT_DETACH)?;
+    mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), None::<&str>)
 }
 
-fn side_by_side(peers: &[&'static str]) {
-    let host = Host::new();
-    let mut bundle = Bundle::new(&host, "bench", "");
+fn side_by_side(host: &Host, peers: &[&'static str]) {
+    let mut bundle = Bundle::new(host, "bench", "");
     bundle.spec["process"]["args"] = serde_json::json!(["/bin/true"]);
     bundle.save();
-    let sleeper = Bundle::new(&host, "sleeper", "exec sleep 100000");
     let runtimes = runtimes(peers);
     let call = |runtime: &Path, arguments: &[&str]| {
         let root = host.path(runtime.file_name().expect("a name"));
@@ -67,6 +71,8 @@ fn side_by_side(peers: &[&'static str]) {
     };
     compare("create + start + delete -f", "ms", ROUNDS, each(&runtimes, 1, &life));
     for Runtime { name, path, .. } in &runtimes {
+        // Each in a cgroup of its own: a newer runc starts nothing beside another's processes.
+        let sleeper = Bundle::new(host, &format!("sleeper-{name}"), "exec sleep 100000");
         call(path, &["run", "-d", "-b", sleeper.folder().to_str().expect("UTF-8"), name]);
     }
     compare(
@@ -80,7 +86,7 @@ fn side_by_side(peers: &[&'static str]) {
     }
     let peak = |runtime: &Runtime| {
         let (name, path) = (runtime.name, runtime.path.clone());
-        let (host, call) = (&host, &call);
+        let call = &call;
         let contender = Contender::measured(name, move || {
             let root = host.path(path.file_name()?);
             let mut time = Command::new("/usr/bin/time");

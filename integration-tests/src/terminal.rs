@@ -96,6 +96,21 @@ impl Terminal {
         });
     }
 
+    /// Changes the size until a shell sees it: a client that does not listen yet misses the signal.
+    ///
+    /// # Panics
+    /// When the shell never does.
+    #[track_caller]
+    pub fn resize_seen(&mut self, columns: u16, rows: u16) {
+        eventually("the new size arrives", || {
+            self.resize(columns - 1, rows);
+            self.resize(columns, rows);
+            self.type_text("stty size\r");
+            self.expect("stty size\r\n");
+            self.expect("\r\n").starts_with(&format!("{rows} {columns}\r"))
+        });
+    }
+
     /// Waits for the end, and gives the exit status and what was not matched before.
     ///
     /// # Panics
