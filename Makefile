@@ -21,11 +21,10 @@ help:
 
 build:
 	$(CARGO) build --locked --release -p dhow-supervisor -p dhow-daemon -p dhow-cli
-	$(STATIC) --profile tiny -p dhow-runtime
-	$(STATIC) --profile static -p dhow-shim
+	$(STATIC) --profile static -p dhow-runtime -p dhow-shim
 	@mkdir -p bin
 	install -m 755 $${CARGO_TARGET_DIR:-target}/release/{dhow,dhowd,dhow-supervisor} bin/
-	install -m 755 $${CARGO_TARGET_DIR:-target}/$(TARGET)/{tiny/dhow-runtime,static/containerd-shim-dhow-v2} bin/
+	install -m 755 $${CARGO_TARGET_DIR:-target}/$(TARGET)/static/{dhow-runtime,containerd-shim-dhow-v2} bin/
 SHELL := /bin/bash
 
 packages:
