@@ -17,5 +17,6 @@ pub mod registry;
 pub mod runtime;
 pub mod shim;
 pub mod stack;
+pub mod steps;
 pub mod supervisor;
 pub mod terminal;

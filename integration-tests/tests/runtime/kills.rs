@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dhow_integration_tests::process::{eventually, wait};
 use dhow_integration_tests::runtime::Runtime;
+use dhow_integration_tests::steps::kill_at;
 
-/// At how many moments, spread over the time that a command takes, it is killed.
-const MOMENTS: u32 = 30;
+/// At how many steps, spread over all that a command makes, it is killed.
+const STEPS: usize = 40;
 
 /// Starts the runtime and kills it after `delay`; whether it was still at work.
 fn killed_after(runtime: &Runtime, arguments: &[&str], delay: Duration) -> bool {
@@ -23,15 +24,6 @@ fn killed_after(runtime: &Runtime, arguments: &[&str], delay: Duration) -> bool 
     alive
 }
 
-/// How long a command takes here and now.
-fn duration(runtime: &Runtime, arguments: &[&str]) -> Duration {
-    let start = Instant::now();
-    let mut command = runtime.command(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(command.status().expect("run").success(), "{arguments:?}");
-    start.elapsed()
-}
-
 /// After `delete --force` there is no process, mount, cgroup or state, and the ID is free.
 fn nothing_is_left(runtime: &Runtime, id: &str, moment: &str) {
     runtime.call(&["delete", "--force", id]).ok();
@@ -43,37 +35,45 @@ fn nothing_is_left(runtime: &Runtime, id: &str, moment: &str) {
     assert!(left.is_empty(), "{moment}: {left:?}");
 }
 
-fn moments(whole: Duration) -> impl Iterator<Item = (Duration, String)> {
-    (0..MOMENTS).map(move |number| {
-        let delay = whole * number / MOMENTS;
-        (delay, format!("after {delay:?} of {whole:?}"))
-    })
+/// Kills the command at calls all over its way, each time on a container made anew by `prepare`.
+fn killed_on_its_way(runtime: &Runtime, id: &str, arguments: &[&str], prepare: impl Fn()) {
+    prepare();
+    let whole = kill_at(&runtime.command(arguments), usize::MAX);
+    nothing_is_left(runtime, id, "at the end");
+    assert!(whole > STEPS, "{arguments:?} makes {whole} steps");
+    for step in (1..=STEPS).map(|part| whole * part / STEPS) {
+        prepare();
+        let reached = kill_at(&runtime.command(arguments), step);
+        nothing_is_left(runtime, id, &format!("{} at step {reached} of {whole}", arguments[0]));
+    }
 }
 
 #[test]
 fn a_killed_create_leaves_nothing_that_delete_does_not_remove() {
     let runtime = Runtime::new();
     let (id, bundle) = (runtime.id("killed"), runtime.bundle("killed", "sleep 1000"));
-    let create = ["create", "--bundle", bundle.folder().to_str().expect("UTF-8"), &id];
-    let whole = duration(&runtime, &create);
-    nothing_is_left(&runtime, &id, "at the end");
-    for (delay, moment) in moments(whole) {
-        killed_after(&runtime, &create, delay);
-        nothing_is_left(&runtime, &id, &moment);
-    }
+    let folder = bundle.folder().to_str().expect("UTF-8");
+    killed_on_its_way(&runtime, &id, &["create", "--bundle", folder, &id], || {});
 }
 
 #[test]
 fn a_killed_run_leaves_nothing_that_delete_does_not_remove() {
     let runtime = Runtime::new();
     let (id, bundle) = (runtime.id("killed"), runtime.bundle("killed", "exec sleep 1000"));
-    let run = ["run", "--detach", "--bundle", bundle.folder().to_str().expect("UTF-8"), &id];
-    let whole = duration(&runtime, &run);
-    nothing_is_left(&runtime, &id, "at the end");
-    for (delay, moment) in moments(whole) {
-        killed_after(&runtime, &run, delay);
-        nothing_is_left(&runtime, &id, &moment);
-    }
+    let folder = bundle.folder().to_str().expect("UTF-8");
+    killed_on_its_way(&runtime, &id, &["run", "--detach", "--bundle", folder, &id], || {});
+}
+
+#[test]
+fn a_killed_exec_or_delete_leaves_nothing_that_delete_does_not_remove() {
+    let runtime = Runtime::new();
+    let (id, bundle) = (runtime.id("killed"), runtime.bundle("killed", "exec sleep 1000"));
+    let running = || {
+        runtime.create(&id, &bundle);
+        runtime.call(&["start", &id]).ok();
+    };
+    killed_on_its_way(&runtime, &id, &["exec", "--detach", &id, "sleep", "1000"], running);
+    killed_on_its_way(&runtime, &id, &["delete", "--force", &id], running);
 }
 
 /// A start, an exec, a pause, an update or a delete that is killed leaves a container that the next command can use.
