@@ -11,11 +11,11 @@ use tonic::{Code, Status};
 
 const BLOB: &[u8] = b"a blob of some bytes";
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-fn write(reference: &str, action: WriteAction, offset: usize, data: &[u8]) -> WriteContentRequest {
+pub(crate) fn write(reference: &str, action: WriteAction, offset: usize, data: &[u8]) -> WriteContentRequest {
     WriteContentRequest {
         action: action.into(),
         r#ref: reference.to_owned(),
@@ -25,7 +25,10 @@ fn write(reference: &str, action: WriteAction, offset: usize, data: &[u8]) -> Wr
     }
 }
 
-async fn send(client: &Client, messages: Vec<WriteContentRequest>) -> Result<WriteContentResponse, Status> {
+pub(crate) async fn send(
+    client: &Client,
+    messages: Vec<WriteContentRequest>,
+) -> Result<WriteContentResponse, Status> {
     let mut content = ContentClient::new(client.channel());
     let mut answers = content.write(client.request(tokio_stream::iter(messages))).await?.into_inner();
     let mut last = WriteContentResponse::default();
@@ -35,7 +38,7 @@ async fn send(client: &Client, messages: Vec<WriteContentRequest>) -> Result<Wri
     Ok(last)
 }
 
-fn commit(reference: &str, offset: usize, data: &[u8], expected: &str) -> WriteContentRequest {
+pub(crate) fn commit(reference: &str, offset: usize, data: &[u8], expected: &str) -> WriteContentRequest {
     WriteContentRequest {
         expected: expected.to_owned(),
         ..write(reference, WriteAction::Commit, offset, data)

@@ -69,7 +69,7 @@ impl Snapshots<'_> {
 
 /// Runs a shell in the mounted tree, in a mount namespace that ends with it.
 #[track_caller]
-fn inside(mounts: &[Mount], folder: &Path, script: &str) -> String {
+pub(crate) fn inside(mounts: &[Mount], folder: &Path, script: &str) -> String {
     let Mount { r#type, source, options, .. } = &mounts[0];
     let bind = if r#type == "bind" { "--bind" } else { "-toverlay" };
     let options = options.iter().filter(|option| *option != "rbind").cloned().collect::<Vec<_>>().join(",");
@@ -88,7 +88,7 @@ fn top(mounts: &[Mount]) -> PathBuf {
 }
 
 /// Everything there is to know of a tree, but for what the file system decides; archives do not hold its root.
-const LIST: &str =
+pub(crate) const LIST: &str =
     "find . -mindepth 1 ! -type d -printf '%p %y %m %U:%G %T@ %s %l %n\\n' -o -printf '%p %y %m %U:%G %T@\\n' | sort;
     find . -type f -exec sha256sum {} + | sort -k2";
 

@@ -8,6 +8,7 @@ mod full_disk;
 mod hanging_shim;
 mod leases;
 mod mounts;
+mod rebase;
 mod repair;
 mod sandbox;
 mod snapshots;

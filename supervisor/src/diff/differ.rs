@@ -11,7 +11,7 @@ use dhow_proto::error::Kind;
 use super::apply::ApplyError;
 use super::compare::{CompareError, Right, compare};
 use super::compression::{Compression, Encoder};
-use super::inherit::inherit;
+use super::inherit::{inherit, mark};
 use super::mounted::{Directories, Mounted};
 use super::owner::Owners;
 use super::unpack::{Unpacked, unpack};
@@ -146,6 +146,11 @@ impl Differ {
             };
             let unpacked = unpack(file, &root, target).map_err(failed)?;
             let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
+            if lower.is_empty() && target == Target::Overlay {
+                // The client says at the commit what this layer stands on.
+                mark(&root, &unpacked.applied.implied)
+                    .map_err(PathError::at("mark directories of", &root))?;
+            }
             inherit(&root, &unpacked.applied.implied, &lower)
                 .map_err(PathError::at("copy metadata below", &root))?;
             if sync {

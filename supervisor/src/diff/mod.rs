@@ -25,7 +25,7 @@ pub(crate) use archive::{
 };
 pub(crate) use compression::{Compression, Encoder, decode};
 pub(crate) use differ::{Differ, DifferError, DifferenceOptions};
-pub(crate) use inherit::inherit;
+pub(crate) use inherit::{inherit, inherit_marked};
 pub(crate) use path::EntryPath;
 pub(crate) use unpack::{Unpacked, unpack};
 pub(crate) use whiteout::Target;

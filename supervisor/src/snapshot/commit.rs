@@ -1,11 +1,14 @@
 //! An active snapshot becomes a committed one.
 
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use dhow_linux::file::PathError;
 use dhow_proto::containerd::events::SnapshotCommit;
 
 use super::{Kind, Record, SNAPSHOTS, SnapshotError, Snapshots, StateError, Usage, driver, tree};
 use crate::blocking;
+use crate::diff::inherit_marked;
 use crate::label::{self, Labels};
 use crate::lease;
 use crate::metadata::{Durability, Transaction};
@@ -35,8 +38,20 @@ impl Snapshots {
             return Err(StateError::NotActive { key: key.to_owned() }.into());
         }
         let files = driver::files(&self.0.directories.path(active.directory));
+        let rebased = active.parent.is_empty();
+        // One that does not exist is refused below, in the words that clients know.
+        let parents = if rebased {
+            self.lineage(&view, &scope.namespace, parent).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         drop(view);
         let usage = blocking::run(move || {
+            if rebased {
+                let parents: Vec<PathBuf> = parents.iter().map(|parent| driver::files(parent)).collect();
+                let parents: Vec<&Path> = parents.iter().map(PathBuf::as_path).collect();
+                inherit_marked(&files, &parents).map_err(PathError::at("copy metadata below", &files))?;
+            }
             tree::sync(&files)?;
             tree::usage(&files)
         })
