@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::host::Host;
 use crate::process::{Done, run, run_within};
 use crate::{binaries, busybox};
 
@@ -37,6 +38,22 @@ pub fn layout() -> PathBuf {
         fs::rename(&building, &layout).expect("publish the layout");
     }
     layout
+}
+
+/// What [`archive`] holds.
+pub const BUSYBOX: &str = "docker.io/library/busybox:1";
+
+/// The `busybox` image as an archive of `docker save`, made in `host`, for `ctr images import`; there it is [`BUSYBOX`].
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+#[track_caller]
+pub fn archive(host: &Host) -> String {
+    let (source, archive) = (format!("oci:{}:busybox", layout().display()), host.path("busybox.tar"));
+    let archive = text(&archive).to_owned();
+    skopeo(&["copy", &source, &format!("docker-archive:{archive}:busybox:1")]).ok();
+    archive
 }
 
 /// Pushes image `name` of the layout to the registry at `registry` (`host:port`), and gives its reference there.

@@ -42,10 +42,7 @@ pub struct Lives {
 /// When the import fails.
 #[track_caller]
 pub fn import_busybox(host: &Host, ctr: impl Fn(&[&str]) -> Done) {
-    let archive = host.path("busybox.tar");
-    let source = format!("oci:{}:busybox", image::layout().display());
-    image::skopeo(&["copy", &source, &format!("docker-archive:{}:busybox:1", archive.display())]).ok();
-    ctr(&["--namespace", NAMESPACE, "images", "import", archive.to_str().expect("UTF-8")]).ok();
+    ctr(&["--namespace", NAMESPACE, "images", "import", &image::archive(host)]).ok();
 }
 
 impl Lives {

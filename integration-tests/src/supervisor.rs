@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::Pid;
 
-use crate::binaries;
 use crate::host::Host;
 use crate::peers::ctr;
 use crate::process::{Background, Done, eventually};
+use crate::{binaries, image};
 
 /// A running supervisor. Dropping it deletes every task, ends it and looks for leaks.
 #[derive(Debug)]
@@ -32,6 +32,15 @@ impl Supervisor {
     pub fn start_in(host: Host) -> Self {
         let mut supervisor = Self { process: None, host };
         supervisor.launch();
+        supervisor
+    }
+
+    /// The same with [`image::BUSYBOX`].
+    #[must_use]
+    #[track_caller]
+    pub fn with_busybox() -> Self {
+        let supervisor = Self::start();
+        supervisor.ctr(&["images", "import", &image::archive(supervisor.host())]).ok();
         supervisor
     }
 

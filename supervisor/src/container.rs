@@ -1,18 +1,16 @@
 //! Container records: what a task is made from. A container is a record; the running thing is a task.
 
-use std::collections::BTreeMap;
-
 use dhow_proto::containerd::events::{ContainerCreate, ContainerDelete, ContainerUpdate, container_create};
 use dhow_proto::error::Kind;
 use prost_types::{Any, Timestamp};
 
-use crate::event::Exchange;
+use crate::extension::{self, Extensions};
 use crate::fault::Fault;
 use crate::filter::{Adaptor, Filter, FilterError};
-use crate::gc::Trigger;
 use crate::identifier::{self, IdentifierError};
 use crate::label::{self, LabelError, Labels};
-use crate::metadata::{self, Collection, Durability, Listing, StoreError, Transaction};
+use crate::ledger::{Ledger, News};
+use crate::metadata::{Collection, Durability, Listing, StoreError, Transaction};
 use crate::namespace::{self, Namespace, to_map};
 
 /// The record of a container.
@@ -39,7 +37,7 @@ pub(crate) struct Container {
     #[prost(message, optional, tag = "10")]
     pub(crate) updated_at: Option<Timestamp>,
     #[prost(btree_map = "string, message", tag = "11")]
-    pub(crate) extensions: BTreeMap<String, Any>,
+    pub(crate) extensions: Extensions,
     #[prost(string, tag = "12")]
     pub(crate) sandbox: String,
 }
@@ -119,22 +117,18 @@ impl Fault for ContainerError {
 /// A record is synced to the disk within a quarter of a second, not before the reply: it outlives any process, and
 /// after a power cut its task is gone anyway.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
-    metadata: metadata::Store,
-    events: Exchange,
-    collector: Trigger,
-}
+pub(crate) struct Store(Ledger);
 
 impl Store {
-    /// Containers kept in `metadata`, their changes published on `events`, what they leave behind told `collector`.
-    pub(crate) fn new(metadata: metadata::Store, events: Exchange, collector: Trigger) -> Self {
-        Self { metadata, events, collector }
+    /// Containers kept in `ledger`.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self(ledger)
     }
 
     /// The record of `id`.
     pub(crate) fn get(&self, namespace: &Namespace, id: &str) -> Result<Container, ContainerError> {
         CONTAINERS
-            .get(&self.metadata.read()?, &[namespace.as_str(), id])?
+            .get(&self.0.read()?, &[namespace.as_str(), id])?
             .ok_or_else(|| ContainerError::NotFound { id: id.to_owned(), namespace: namespace.clone() })
     }
 
@@ -146,7 +140,7 @@ impl Store {
     ) -> Result<Listing<Container>, ContainerError> {
         let filter = Filter::parse(filters)?;
         let keep = move |container: &Container| filter.matches(container);
-        Ok(CONTAINERS.listing(self.metadata.read()?, &[namespace.as_str()], keep))
+        Ok(CONTAINERS.listing(self.0.read()?, &[namespace.as_str()], keep))
     }
 
     /// Makes a record, and says when.
@@ -168,14 +162,13 @@ impl Store {
             CONTAINERS.put(transaction, &[place.as_str(), &container.id], &container)?;
             Ok(container.clone())
         };
-        let (events, place) = (self.events.clone(), namespace.clone());
-        let tell = move |new: &Container| {
+        let tell = |news: &News, new: &Container| {
             let (name, options) = (new.runtime.clone(), new.runtime_options.clone());
             let runtime = Some(container_create::Runtime { name, options });
             let event = ContainerCreate { id: new.id.clone(), image: new.image.clone(), runtime };
-            events.publish(place.as_str(), "/containers/create", &event);
+            news.publish("/containers/create", &event);
         };
-        self.metadata.write_then(Durability::Process, insert, tell).await
+        self.0.change(namespace, Durability::Process, insert, tell).await
     }
 
     /// Changes the fields that `mask` names, or all that may change.
@@ -199,18 +192,17 @@ impl Store {
             CONTAINERS.put(transaction, &[place.as_str(), &updated.id], &updated)?;
             Ok(updated)
         };
-        let (events, collector, place) = (self.events.clone(), self.collector.clone(), namespace.clone());
-        let tell = move |updated: &Container| {
-            collector.pull();
+        let tell = |news: &News, updated: &Container| {
+            news.collect();
             let event = ContainerUpdate {
                 id: updated.id.clone(),
                 image: updated.image.clone(),
                 labels: to_map(&updated.labels),
                 snapshot_key: updated.snapshot_key.clone(),
             };
-            events.publish(place.as_str(), "/containers/update", &event);
+            news.publish("/containers/update", &event);
         };
-        self.metadata.write_then(Durability::Process, change, tell).await
+        self.0.change(namespace, Durability::Process, change, tell).await
     }
 
     /// Removes a record.
@@ -222,13 +214,12 @@ impl Store {
             true => Ok(()),
             false => Err(ContainerError::NoneToDelete(gone.clone())),
         };
-        let (events, collector) = (self.events.clone(), self.collector.clone());
-        let (place, gone) = (namespace.clone(), id.to_owned());
-        let tell = move |(): &()| {
-            collector.pull();
-            events.publish(place.as_str(), "/containers/delete", &ContainerDelete { id: gone });
+        let id = id.to_owned();
+        let tell = move |news: &News, (): &()| {
+            news.collect();
+            news.publish("/containers/delete", &ContainerDelete { id });
         };
-        self.metadata.write_then(Durability::Process, remove, tell).await
+        self.0.change(namespace, Durability::Process, remove, tell).await
     }
 }
 
@@ -249,19 +240,13 @@ fn apply(updated: &mut Container, new: &Container, mask: &[String]) -> Result<()
 }
 
 fn apply_path(updated: &mut Container, new: &Container, path: &str) -> Result<(), ContainerError> {
-    if label::apply_mask(path, &mut updated.labels, &new.labels) {
-        return Ok(());
-    }
-    if let Some(name) = path.strip_prefix("extensions.") {
-        match new.extensions.get(name) {
-            Some(extension) => updated.extensions.insert(name.to_owned(), extension.clone()),
-            None => updated.extensions.remove(name),
-        };
+    if label::apply_mask(path, &mut updated.labels, &new.labels)
+        || extension::apply_mask(path, &mut updated.extensions, &new.extensions)
+    {
         return Ok(());
     }
     match path {
         "spec" => updated.spec.clone_from(&new.spec),
-        "extensions" => updated.extensions.clone_from(&new.extensions),
         "image" => updated.image.clone_from(&new.image),
         "snapshotkey" => updated.snapshot_key.clone_from(&new.snapshot_key),
         _ => return Err(ContainerError::Field { field: path.to_owned(), id: new.id.clone() }),
@@ -271,7 +256,7 @@ fn apply_path(updated: &mut Container, new: &Container, path: &str) -> Result<()
 
 fn validate(container: &Container) -> Result<(), InvalidContainer> {
     identifier::validate(&container.id)?;
-    if container.extensions.contains_key("") {
+    if !extension::are_named(&container.extensions) {
         return Err(InvalidContainer::Extension);
     }
     label::validate(&container.labels)?;

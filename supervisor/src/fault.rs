@@ -3,6 +3,7 @@
 //! Every error of a domain module says its [`Kind`]; the text is its chain, ended by the words that clients of
 //! containerd take off again when they turn a status back into one of their own errors.
 
+use dhow_linux::file::PathError;
 use dhow_proto::error::{Kind, chain};
 use tonic::Status;
 
@@ -10,6 +11,15 @@ use tonic::Status;
 pub(crate) trait Fault: std::error::Error + 'static {
     /// What sort of failure this is.
     fn kind(&self) -> Kind;
+}
+
+impl Fault for PathError {
+    fn kind(&self) -> Kind {
+        match self.source.kind() {
+            std::io::ErrorKind::StorageFull => Kind::ResourceExhausted,
+            _ => Kind::Internal,
+        }
+    }
 }
 
 /// The status that tells a client of `error`.

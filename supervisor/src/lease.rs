@@ -201,14 +201,8 @@ impl Store {
         id: &str,
         resource: Resource,
     ) -> Result<(), LeaseError> {
-        let (namespace, id) = (namespace.clone(), id.to_owned());
-        self.metadata
-            .write(Durability::Process, move |transaction| {
-                require(transaction, &namespace, &id)?;
-                let kind = resource.to_string();
-                Ok(LEASED.put(transaction, &[namespace.as_str(), &id, &kind, resource.id()], &())?)
-            })
-            .await
+        let put = |transaction: &mut Transaction<'_>, path: &[&str]| LEASED.put(transaction, path, &());
+        self.change_resource(namespace, id, resource, put).await
     }
 
     /// Takes `resource` out of a lease, which need not hold it.
@@ -218,14 +212,25 @@ impl Store {
         id: &str,
         resource: Resource,
     ) -> Result<(), LeaseError> {
+        // What only this held is found by the collection that the end of the lease asks for.
+        let remove =
+            |transaction: &mut Transaction<'_>, path: &[&str]| LEASED.remove(transaction, path).map(drop);
+        self.change_resource(namespace, id, resource, remove).await
+    }
+
+    async fn change_resource(
+        &self,
+        namespace: &Namespace,
+        id: &str,
+        resource: Resource,
+        change: fn(&mut Transaction<'_>, &[&str]) -> Result<(), StoreError>,
+    ) -> Result<(), LeaseError> {
         let (namespace, id) = (namespace.clone(), id.to_owned());
         self.metadata
             .write(Durability::Process, move |transaction| {
                 require(transaction, &namespace, &id)?;
                 let kind = resource.to_string();
-                // What only this held is found by the collection that the end of the lease asks for.
-                LEASED.remove(transaction, &[namespace.as_str(), &id, &kind, resource.id()])?;
-                Ok(())
+                Ok(change(transaction, &[namespace.as_str(), &id, &kind, resource.id()])?)
             })
             .await
     }

@@ -12,6 +12,7 @@ use crate::diff::Differ;
 use crate::event::Exchange;
 use crate::gc::{Collector, Trigger};
 use crate::image::Transport;
+use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::snapshot::Snapshotters;
 use crate::transfer::Transfers;
@@ -74,7 +75,8 @@ impl Deps {
         tokio::spawn(gc.clone().run(requests));
         // Shims run in their bundle, and must find us from there.
         let address = std::path::absolute(&options.address).context("resolve the address")?;
-        let images = image::Store::new(metadata.clone(), events.clone(), collector.clone());
+        let ledger = Ledger::new(metadata.clone(), events.clone(), collector.clone());
+        let images = image::Store::new(ledger.clone());
         let leases = lease::Store::new(metadata.clone(), collector.clone());
         let transport = Transport::new(content.clone(), images.clone(), leases.clone(), snapshotters.clone());
         let differ = Differ::new(content.clone(), &state);
@@ -97,7 +99,7 @@ impl Deps {
             transfers: Transfers::new(transport),
             namespaces: namespace::Store::new(metadata.clone(), events.clone()),
             images,
-            containers: container::Store::new(metadata.clone(), events.clone(), collector.clone()),
+            containers: container::Store::new(ledger),
             leases,
             mounts,
             content,

@@ -14,14 +14,11 @@ use dhow_proto::containerd::services::sandbox::v1::{
 use dhow_proto::containerd::types::{Sandbox, sandbox};
 use nix::sys::signal::{Signal, kill};
 
-pub(crate) const IMAGE: &str = "docker.io/library/busybox:1";
+pub(crate) const IMAGE: &str = image::BUSYBOX;
 pub(crate) const OURS: [&str; 2] = ["--runtime", "io.containerd.dhow.v2"];
 
 pub(crate) fn add_image(containerd: Containerd) -> Containerd {
-    let archive = containerd.host().path("busybox.tar");
-    let source = format!("oci:{}:busybox", image::layout().display());
-    image::skopeo(&["copy", &source, &format!("docker-archive:{}:busybox:1", archive.display())]).ok();
-    containerd.ctr(&["images", "import", archive.to_str().expect("UTF-8")]).ok();
+    containerd.ctr(&["images", "import", &image::archive(containerd.host())]).ok();
     containerd
 }
 

@@ -53,13 +53,9 @@ fn drives_a_task_through_its_life() {
 
 #[test]
 fn imports_lists_and_removes() {
-    let supervisor = Supervisor::start();
-    let archive = supervisor.host().path("busybox.tar");
-    let source = format!("oci:{}:busybox", image::layout().display());
-    image::skopeo(&["copy", &source, &format!("docker-archive:{}:busybox:1", archive.display())]).ok();
-    supervisor.ctr(&["images", "import", archive.to_str().expect("UTF-8")]).ok();
+    let supervisor = Supervisor::with_busybox();
     let name = supervisor.ctr(&["images", "ls", "-q"]).ok();
-    assert_eq!(name, "docker.io/library/busybox:1");
+    assert_eq!(name, image::BUSYBOX);
     // The archive has more files than the image; the others go soon after the lease of the import.
     eventually("index, manifest, config and layer are left", || {
         supervisor.ctr(&["content", "ls", "-q"]).ok().lines().count() <= 4

@@ -11,21 +11,12 @@ use dhow_proto::containerd::v1::types::{Process, Status};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const IMAGE: &str = "docker.io/library/busybox:1";
+const IMAGE: &str = image::BUSYBOX;
 const SHIM: &str = "containerd-shim-runc-v2";
-
-fn with_image() -> Supervisor {
-    let supervisor = Supervisor::start();
-    let archive = supervisor.host().path("busybox.tar");
-    let source = format!("oci:{}:busybox", image::layout().display());
-    image::skopeo(&["copy", &source, &format!("docker-archive:{}:busybox:1", archive.display())]).ok();
-    supervisor.ctr(&["images", "import", archive.to_str().expect("UTF-8")]).ok();
-    supervisor
-}
 
 /// With a task that sleeps.
 fn with_task() -> Supervisor {
-    let supervisor = with_image();
+    let supervisor = Supervisor::with_busybox();
     supervisor.ctr(&["run", "-d", IMAGE, "task", "sleep", "1000"]).ok();
     assert!(shim(&supervisor).is_some(), "it is containerd's shim that runs it");
     supervisor
@@ -92,7 +83,7 @@ fn expect_size(terminal: &mut Terminal, size: &str) {
 
 #[test]
 fn gives_a_terminal() {
-    let supervisor = with_image();
+    let supervisor = Supervisor::with_busybox();
     let run = supervisor.ctr_command(&["run", "--rm", "-t", IMAGE, "task", "sh"]);
     let mut terminal = Terminal::start(&run);
     terminal.expect("# ");

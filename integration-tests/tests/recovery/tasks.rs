@@ -6,17 +6,8 @@ use dhow_integration_tests::stack::processes;
 use dhow_integration_tests::supervisor::Supervisor;
 use nix::sys::signal::{Signal, kill};
 
-const IMAGE: &str = "docker.io/library/busybox:1";
+const IMAGE: &str = image::BUSYBOX;
 const RUNTIME: &[&str] = &["--runtime", "io.containerd.dhow.v2"];
-
-fn with_image() -> Supervisor {
-    let supervisor = Supervisor::start();
-    let archive = supervisor.host().path("busybox.tar");
-    let source = format!("oci:{}:busybox", image::layout().display());
-    image::skopeo(&["copy", &source, &format!("docker-archive:{}:busybox:1", archive.display())]).ok();
-    supervisor.ctr(&["images", "import", archive.to_str().expect("UTF-8")]).ok();
-    supervisor
-}
 
 fn run(supervisor: &Supervisor, id: &str, script: &str) {
     supervisor.ctr(&[&["run", "-d"], RUNTIME, &[IMAGE, id, "sh", "-c", script]].concat()).ok();
@@ -24,7 +15,7 @@ fn run(supervisor: &Supervisor, id: &str, script: &str) {
 
 #[test]
 fn tasks_are_back_after_a_restart_with_their_true_state() {
-    let mut supervisor = with_image();
+    let mut supervisor = Supervisor::with_busybox();
     run(&supervisor, "runs", "exec sleep 1000");
     run(&supervisor, "ends", "exec sleep 0.5");
     supervisor.kill();
@@ -46,7 +37,7 @@ fn tasks_are_back_after_a_restart_with_their_true_state() {
 
 #[test]
 fn a_killed_shim_ends_its_task_and_can_be_cleaned_up() {
-    let supervisor = with_image();
+    let supervisor = Supervisor::with_busybox();
     run(&supervisor, "orphan", "exec sleep 1000");
     let shim = processes("containerd-shim-dhow-v2")
         .into_iter()

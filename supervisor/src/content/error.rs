@@ -61,10 +61,7 @@ impl Fault for ContentError {
             Self::Filter(_) | Self::Write(WriteError::NoReference) => Kind::InvalidArgument,
             Self::Write(WriteError::Locked { .. }) => Kind::Unavailable,
             Self::Write(WriteError::Size { .. } | WriteError::Digest { .. }) => Kind::FailedPrecondition,
-            Self::File(error) if error.source.kind() == std::io::ErrorKind::StorageFull => {
-                Kind::ResourceExhausted
-            }
-            Self::File(_) => Kind::Internal,
+            Self::File(error) => error.kind(),
             Self::Lease(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }

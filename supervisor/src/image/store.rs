@@ -6,13 +6,13 @@ use dhow_proto::error::Kind;
 use prost_types::Timestamp;
 
 use crate::content::{Digest, DigestError};
-use crate::event::Exchange;
 use crate::fault::Fault;
 use crate::filter::{Adaptor, Filter, FilterError};
-use crate::gc::{self, Trigger};
+use crate::gc;
 use crate::label::{self, LabelError, Labels};
 use crate::lease::{self, LeaseError, Resource};
-use crate::metadata::{self, Collection, Durability, StoreError, Transaction};
+use crate::ledger::{Ledger, News};
+use crate::metadata::{Collection, Durability, StoreError, Transaction};
 use crate::namespace::{self, Namespace, Scope, to_map};
 
 /// The record of an image.
@@ -101,28 +101,24 @@ impl Fault for ImageError {
 
 /// The store of images.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
-    metadata: metadata::Store,
-    events: Exchange,
-    collector: Trigger,
-}
+pub(crate) struct Store(Ledger);
 
 impl Store {
-    /// Images kept in `metadata`, their changes published on `events`, what they leave behind told `collector`.
-    pub(crate) fn new(metadata: metadata::Store, events: Exchange, collector: Trigger) -> Self {
-        Self { metadata, events, collector }
+    /// Images kept in `ledger`.
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self(ledger)
     }
 
     /// The image called `name`.
     pub(crate) fn get(&self, namespace: &Namespace, name: &str) -> Result<Image, ImageError> {
-        let image = IMAGES.get(&self.metadata.read()?, &[namespace.as_str(), name])?;
+        let image = IMAGES.get(&self.0.read()?, &[namespace.as_str(), name])?;
         image.ok_or_else(|| ImageError::NotFound(name.to_owned()))
     }
 
     /// The images that `filters` want, by name.
     pub(crate) fn list(&self, namespace: &Namespace, filters: &[String]) -> Result<Vec<Image>, ImageError> {
         let filter = Filter::parse(filters)?;
-        let view = self.metadata.read()?;
+        let view = self.0.read()?;
         Ok(IMAGES.list(&view, &[namespace.as_str()], |image| filter.matches(image))?)
     }
 
@@ -145,12 +141,11 @@ impl Store {
             put(transaction, &place, &image)?;
             Ok(image.clone())
         };
-        let (events, namespace) = (self.events.clone(), scope.namespace.clone());
-        let tell = move |new: &Image| {
+        let tell = |news: &News, new: &Image| {
             let event = ImageCreate { name: new.name.clone(), labels: to_map(&new.labels) };
-            events.publish(namespace.as_str(), "/images/create", &event);
+            news.publish("/images/create", &event);
         };
-        self.metadata.write_then(Durability::Disk, insert, tell).await
+        self.0.change(&scope.namespace, Durability::Disk, insert, tell).await
     }
 
     /// Changes the fields that `mask` names, or all.
@@ -177,14 +172,12 @@ impl Store {
             put(transaction, &place, &updated)?;
             Ok(updated)
         };
-        let (events, collector) = (self.events.clone(), self.collector.clone());
-        let namespace = scope.namespace.clone();
-        let tell = move |updated: &Image| {
-            collector.pull();
+        let tell = |news: &News, updated: &Image| {
+            news.collect();
             let event = ImageUpdate { name: updated.name.clone(), labels: to_map(&updated.labels) };
-            events.publish(namespace.as_str(), "/images/update", &event);
+            news.publish("/images/update", &event);
         };
-        self.metadata.write_then(Durability::Disk, change, tell).await
+        self.0.change(&scope.namespace, Durability::Disk, change, tell).await
     }
 
     /// Makes `image` what its name stands for, whether or not the name existed.
@@ -220,13 +213,11 @@ impl Store {
             IMAGES.remove(transaction, &path)?;
             Ok(gone.clone())
         };
-        let (events, collector) = (self.events.clone(), self.collector.clone());
-        let namespace = scope.namespace.clone();
-        let tell = move |name: &String| {
-            collector.pull();
-            events.publish(namespace.as_str(), "/images/delete", &ImageDelete { name: name.clone() });
+        let tell = |news: &News, name: &String| {
+            news.collect();
+            news.publish("/images/delete", &ImageDelete { name: name.clone() });
         };
-        self.metadata.write_then(Durability::Disk, remove, tell).await.map(drop)
+        self.0.change(&scope.namespace, Durability::Disk, remove, tell).await.map(drop)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::content::{self, Digest};
 use crate::diff::{ArchiveWriter, Entry, EntryKind, Reader, Timestamp};
 use crate::event::Exchange;
 use crate::gc::Trigger;
+use crate::ledger::Ledger;
 use crate::namespace::Scope;
 use crate::snapshot::Snapshotters;
 use crate::{lease, metadata};
@@ -32,7 +33,7 @@ impl Fixture {
         let content = content::Store::open(root, metadata.clone(), events.clone(), collector.clone());
         let transport = Transport::new(
             content.expect("open content"),
-            Store::new(metadata.clone(), events.clone(), collector.clone()),
+            Store::new(Ledger::new(metadata.clone(), events.clone(), collector.clone())),
             lease::Store::new(metadata.clone(), collector.clone()),
             Snapshotters::open(root, &metadata, &events, &collector).expect("open snapshots"),
         );

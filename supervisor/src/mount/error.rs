@@ -78,7 +78,7 @@ impl Fault for MountError {
                 StepError::Mkfs { .. } | StepError::Loop(_) => Kind::Unknown,
                 StepError::Mount(_) | StepError::File(_) => Kind::Unknown,
             },
-            Self::File(_) => Kind::Internal,
+            Self::File(error) => error.kind(),
             Self::Lease(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }

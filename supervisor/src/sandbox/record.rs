@@ -1,10 +1,9 @@
 //! The record of a sandbox, and what may be wrong with one.
 
-use std::collections::BTreeMap;
-
 use dhow_proto::error::Kind;
 use prost_types::{Any, Timestamp};
 
+use crate::extension::{self, Extensions};
 use crate::fault::Fault;
 use crate::filter::{Adaptor, FilterError};
 use crate::identifier::{self, IdentifierError};
@@ -30,7 +29,7 @@ pub(crate) struct Sandbox {
     #[prost(message, optional, tag = "7")]
     pub(crate) updated_at: Option<Timestamp>,
     #[prost(btree_map = "string, message", tag = "8")]
-    pub(crate) extensions: BTreeMap<String, Any>,
+    pub(crate) extensions: Extensions,
     /// Who runs it.
     #[prost(string, tag = "9")]
     pub(crate) sandboxer: String,
@@ -97,7 +96,7 @@ impl Sandbox {
     pub(super) fn validate(&self) -> Result<(), InvalidSandbox> {
         identifier::validate(&self.id)?;
         label::validate(&self.labels)?;
-        if self.extensions.contains_key("") {
+        if !extension::are_named(&self.extensions) {
             return Err(InvalidSandbox::Extension);
         }
         Ok(())
@@ -117,18 +116,12 @@ impl Sandbox {
     }
 
     fn apply_path(&mut self, new: &Self, path: &str) -> Result<(), RecordError> {
-        if label::apply_mask(path, &mut self.labels, &new.labels) {
-            return Ok(());
-        }
-        if let Some(name) = path.strip_prefix("extensions.") {
-            match new.extensions.get(name) {
-                Some(extension) => self.extensions.insert(name.to_owned(), extension.clone()),
-                None => self.extensions.remove(name),
-            };
+        if label::apply_mask(path, &mut self.labels, &new.labels)
+            || extension::apply_mask(path, &mut self.extensions, &new.extensions)
+        {
             return Ok(());
         }
         match path {
-            "extensions" => self.extensions.clone_from(&new.extensions),
             "spec" => self.spec.clone_from(&new.spec),
             "runtime" => {
                 self.runtime.clone_from(&new.runtime);

@@ -78,10 +78,7 @@ impl Fault for SnapshotError {
                 StateError::ParentNotCommitted(_) | StateError::HasChild => Kind::FailedPrecondition,
                 StateError::WholeTrees(_) => Kind::Unimplemented,
             },
-            Self::File(error) if error.source.kind() == std::io::ErrorKind::StorageFull => {
-                Kind::ResourceExhausted
-            }
-            Self::File(_) => Kind::Internal,
+            Self::File(error) => error.kind(),
             Self::Lease(error) => error.kind(),
             Self::Store(error) => error.kind(),
         }
