@@ -18,6 +18,10 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use crate::metadata::StoreError;
 use crate::{blocking, metadata};
 
+/// How many directories one round deletes at least, if there are as many.
+const BATCH: usize = 64;
+/// How long a directory may stay after its record: a little more than the metadata takes to be synced by itself.
+const SETTLE: Duration = Duration::from_millis(300);
 /// How long to wait when the store cannot be synced: the disk may be full.
 const SYNC_AGAIN: Duration = Duration::from_secs(1);
 
@@ -120,7 +124,12 @@ impl Drop for Reserved {
 /// Deletes what `garbage` names, in the background, until nobody can name any more.
 pub(super) async fn delete(root: PathBuf, mut garbage: UnboundedReceiver<u64>, metadata: metadata::Store) {
     let mut numbers = Vec::new();
-    while garbage.recv_many(&mut numbers, 64).await > 0 {
+    while garbage.recv_many(&mut numbers, BATCH).await > 0 {
+        // Nobody waits for this. Until then the metadata is synced anyway, and others have joined the garbage.
+        tokio::time::sleep(SETTLE).await;
+        while let Ok(number) = garbage.try_recv() {
+            numbers.push(number);
+        }
         // Their records must be gone from the disk first, or a power cut would bring them back without files.
         while let Err(error) = metadata.sync().await {
             if matches!(error, StoreError::Closed) {
@@ -128,18 +137,17 @@ pub(super) async fn delete(root: PathBuf, mut garbage: UnboundedReceiver<u64>, m
             }
             tokio::time::sleep(SYNC_AGAIN).await;
         }
-        for number in numbers.drain(..) {
-            let path = root.join(number.to_string());
-            let removed = blocking::run(move || match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(PathError::at("remove", path)(error))
-                }
-                _ => Ok(()),
-            });
-            if let Err(error) = removed.await {
-                tracing::warn!(error = %dhow_proto::error::chain(&error), "cannot delete a snapshot directory");
-            }
+        let paths: Vec<_> = numbers.drain(..).map(|number| root.join(number.to_string())).collect();
+        blocking::run(move || paths.iter().for_each(|path| remove(path))).await;
+    }
+}
+
+fn remove(path: &Path) {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "cannot delete a snapshot directory");
         }
+        _ => {}
     }
 }
 
