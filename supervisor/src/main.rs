@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use config::Format;
+use dhow_linux::allocator;
 use options::{Level, Options};
 use supervisor::Deps;
 use tokio::signal::unix::{SignalKind, signal};
@@ -92,11 +93,14 @@ fn log(level: Level, format: Format) {
 }
 
 fn serve(options: &Options) -> anyhow::Result<()> {
+    allocator::share_arena();
     // Two threads answer, a few may block: each costs memory while it lives.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(32)
         .thread_keep_alive(Duration::from_secs(2))
+        // A thread ends when it had nothing to do for a while: the work is done, and has left much that is free.
+        .on_thread_stop(allocator::give_back)
         .enable_all()
         .build()
         .context("start the asynchronous runtime")?;

@@ -4,6 +4,7 @@
 //! one way documents reach a disk ([`mod@file`]). Does not own: any decision about containers.
 //! Everything here returns at once with the kernel's answer; nothing logs.
 
+pub mod allocator;
 pub mod bpf;
 pub mod clone;
 pub mod descriptor;
