@@ -144,6 +144,9 @@ fn what_was_answered_survives_and_the_rest_is_collected() {
                 clients.spawn(work(client.clone(), format!("r{round}c{number}"), promised.clone()));
             }
             tokio::time::sleep(std::time::Duration::from_millis(150 + 137 * round as u64)).await;
+            while promised.lock().expect("lock").blobs.is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
             supervisor.kill();
             for ended in clients.join_all().await {
                 let error = ended.expect_err("the supervisor died under it");

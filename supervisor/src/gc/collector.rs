@@ -51,7 +51,7 @@ pub(super) enum Reach {
 pub(super) struct Look {
     graph: Graph,
     marked: Marked,
-    _watch: Watch,
+    watch: Watch,
 }
 
 /// Something that was removed from the metadata, and what must still be done for it.
@@ -158,7 +158,7 @@ impl Collector {
                 }
                 marked.mark(spared.into_iter().map(Node::deep), |step| graph.references(&view, step))?;
             }
-            Ok::<_, StoreError>(Look { graph, marked, _watch: watch })
+            Ok::<_, StoreError>(Look { graph, marked, watch })
         });
         Ok(look.await?)
     }
@@ -166,18 +166,19 @@ impl Collector {
     /// Removes what is unmarked from the metadata, children before what they stand on, a few at a time.
     pub(super) async fn sweep(&self, look: Look) -> Result<Vec<Removed>, CollectError> {
         let mut removed = Vec::new();
-        let unmarked = look.graph.collectible.iter().filter(|node| !look.marked.contains(node));
+        let Look { graph, marked, watch } = look;
+        let unmarked = graph.collectible.iter().filter(|node| !marked.contains(node));
         let mut garbage: Vec<Node> = unmarked.cloned().collect();
         if garbage.is_empty() {
             return Ok(removed);
         }
         order(&self.metadata.read()?, &mut garbage)?;
-        let shared = Arc::new(std::sync::Mutex::new(look));
+        let shared = Arc::new(std::sync::Mutex::new((graph, marked)));
         for chunk in garbage.chunks(CHUNK) {
             let (this, shared, chunk) = (self.clone(), shared.clone(), chunk.to_vec());
             let remove = move |transaction: &mut Transaction<'_>| {
                 let mut look = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let Look { graph, marked, .. } = &mut *look;
+                let (graph, marked) = &mut *look;
                 let written = transaction.written();
                 let steps = written.iter().filter_map(|key| Node::at(key)).map(Node::deep);
                 marked.mark_again(steps, |step| graph.references(transaction, step))?;
@@ -191,6 +192,8 @@ impl Collector {
             gone.iter().for_each(|gone| self.tell(gone));
             removed.extend(gone);
         }
+        // Not with the last closure: the writer may drop that when the next collection already watches.
+        drop(watch);
         Ok(removed)
     }
 
