@@ -24,7 +24,27 @@ pub fn systemd() -> bool {
 #[must_use]
 #[track_caller]
 pub fn cgroup2() -> bool {
-    need("the controllers of cgroup v2", is_cgroup2())
+    need_where(|machine| machine == "v2", "the controllers of cgroup v2", is_cgroup2())
+}
+
+/// Every controller has a cgroup v1 hierarchy, and systemd owns them.
+#[must_use]
+#[track_caller]
+pub fn systemd_on_cgroup1() -> bool {
+    let there = Path::new("/run/systemd/system").is_dir() && !is_cgroup2();
+    let promised = |machine: &str| matches!(machine, "hybrid" | "v1");
+    need_where(promised, "systemd on the controllers of cgroup v1", there)
+}
+
+/// The user for rootless containers: one who may log in, has IDs to give away, and a systemd of his own.
+#[must_use]
+#[track_caller]
+pub fn session_user() -> Option<u32> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let line = passwd.lines().find_map(|line| line.strip_prefix("vm-user:"));
+    let user = line.and_then(|line| line.split(':').nth(1)?.parse().ok());
+    need("a user vm-user below systemd", user.is_some() && Path::new("/run/systemd/system").is_dir());
+    user
 }
 
 /// Whether the controllers are those of cgroup v2: for tests that run on both.
@@ -62,14 +82,19 @@ pub fn dummy_device() -> bool {
     need("network devices of type dummy", make.output().is_ok_and(|output| output.status.success()))
 }
 
+/// Something that the virtual machine has, whatever its cgroups are.
 #[track_caller]
 fn need(what: &str, there: bool) -> bool {
+    need_where(|machine| !machine.is_empty(), what, there)
+}
+
+/// Something that the virtual machines have whose name (`v2`, `hybrid`, `v1`) is `promised`.
+#[track_caller]
+fn need_where(promised: impl Fn(&str) -> bool, what: &str, there: bool) -> bool {
     if !there {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        assert!(
-            std::env::var_os("DHOW_VM").is_none(),
-            "{test} needs {what}, and the virtual machine has none"
-        );
+        let machine = std::env::var("DHOW_VM").unwrap_or_default();
+        assert!(!promised(&machine), "{test} needs {what}, and the virtual machine has none");
         // Not through eprintln!, which the test harness keeps to itself when a test passes.
         let told = writeln!(std::io::stderr(), "skipped: {test} needs {what}; `make test-vm` has it");
         drop(told);

@@ -9,14 +9,14 @@ use dhow_integration_tests::runtime::Runtime;
 use serde_json::json;
 
 /// A container in a unit of its own: `system.slice:PREFIX:ID`.
-struct Unit {
-    runtime: Runtime,
-    id: String,
-    bundle: Bundle,
+pub(super) struct Unit {
+    pub(super) runtime: Runtime,
+    pub(super) id: String,
+    pub(super) bundle: Bundle,
 }
 
 impl Unit {
-    fn new(name: &str, script: &str) -> Self {
+    pub(super) fn new(name: &str, script: &str) -> Self {
         let runtime = Runtime::new();
         let id = runtime.id(name);
         let mut bundle = runtime.bundle(name, script);
@@ -24,11 +24,11 @@ impl Unit {
         Self { runtime, id, bundle }
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("test-{}.scope", self.id)
     }
 
-    fn run_detached(&self) -> Done {
+    pub(super) fn run_detached(&self) -> Done {
         self.bundle.save();
         let folder = self.bundle.folder().to_str().expect("UTF-8");
         let output = std::fs::File::create(self.runtime.host().path("output")).expect("a file");
@@ -43,7 +43,7 @@ impl Unit {
         Done { code: status.code().unwrap_or(-1), stdout: String::new(), stderr }
     }
 
-    fn property(&self, name: &str) -> String {
+    pub(super) fn property(&self, name: &str) -> String {
         call("systemctl", &["show", "-p", name, "--value", &self.name()]).ok()
     }
 
@@ -53,14 +53,14 @@ impl Unit {
         text.unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
     }
 
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         call("systemctl", &["show", "-p", "LoadState", "--value", &self.name()]).ok() == "loaded"
     }
 }
 
 #[test]
 fn a_scope_holds_the_container_and_survives_a_reload() {
-    if !needs::systemd() {
+    if !needs::systemd() || !needs::cgroup2() {
         return;
     }
     let mut unit = Unit::new("reload", "sleep 1000");
@@ -106,7 +106,7 @@ fn a_scope_holds_the_container_and_survives_a_reload() {
 
 #[test]
 fn an_update_is_told_to_systemd() {
-    if !needs::systemd() {
+    if !needs::systemd() || !needs::cgroup2() {
         return;
     }
     let mut unit = Unit::new("told", "sleep 1000");

@@ -37,7 +37,7 @@ impl Manager {
     pub(crate) fn complete(&mut self, resources: Option<&LinuxResources>) -> Result<Vec<u8>, CgroupError> {
         let made = self.make(Version::V1, resources);
         let limited = made.and_then(|refused| {
-            Limits::of(self).create(resources, self.tolerant)?;
+            Limits::of(self).create(resources, self.rootless)?;
             Ok(refused)
         });
         self.or_remove(limited)
@@ -45,7 +45,7 @@ impl Manager {
 
     /// Whether a process may be made between the two halves: it enters v1 cgroups later, by itself.
     pub(crate) fn may_overlap(&self) -> bool {
-        self.unit.is_none() && !self.tolerant && !self.is_v2()
+        self.unit.is_none() && !self.rootless && !self.is_v2()
     }
 
     /// Forgets the hierarchies at `places`, as [`Self::complete`] did in another process.
@@ -75,7 +75,7 @@ impl Manager {
             }
             match hierarchy.make(resources, alone) {
                 // Without this hierarchy nothing that was asked for is missing.
-                Err(error) if error.is_permission() && (self.tolerant || hierarchy.is_optional()) => {
+                Err(error) if error.is_permission() && (self.is_optional() || hierarchy.is_optional()) => {
                     refused.push(place);
                 }
                 made => made?,

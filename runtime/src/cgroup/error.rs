@@ -77,7 +77,7 @@ impl CgroupError {
     pub(crate) fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Detect(error) | Self::File(error) => Some(&error.source),
-            Self::Write { source, .. } => Some(source),
+            Self::Write { source, .. } | Self::Device(DeviceError::Program { source, .. }) => Some(source),
             _ => None,
         }
     }

@@ -66,8 +66,10 @@ pub(crate) struct Manager {
     hierarchies: Vec<Hierarchy>,
     /// The systemd unit that owns the directories, when the systemd driver was asked for.
     unit: Option<Unit>,
-    /// Permission errors are not failures unless the user asked for a path or a limit.
-    tolerant: bool,
+    /// Whether somebody said where: refused there, the container does not do without.
+    named: bool,
+    /// Whether the caller may have no right to cgroups at all.
+    rootless: bool,
 }
 
 impl Manager {
@@ -90,7 +92,7 @@ impl Manager {
         }
         let layout = Layout::detect()?;
         let hierarchies = place(&layout, &inner)?;
-        Ok(Self { hierarchies, unit: None, tolerant: false })
+        Ok(Self { hierarchies, unit: None, named: asked.is_some(), rootless: false })
     }
 
     /// The cgroups of container `id` as a transient scope of systemd; `cgroups_path` is `slice:prefix:name`, and
@@ -110,7 +112,7 @@ impl Manager {
             return Err(SystemdError::RootlessOnV1.into());
         }
         let hierarchies = place(&layout, &unit.path()?)?;
-        Ok(Self { hierarchies, unit: Some(unit), tolerant: false })
+        Ok(Self { hierarchies, unit: Some(unit), named: true, rootless: false })
     }
 
     /// The same cgroups as earlier, from the state document ([`Self::paths`]).
@@ -132,14 +134,19 @@ impl Manager {
             let top = top.cloned().unwrap_or_else(|| path.clone());
             hierarchies.push(Hierarchy { version, controllers, top, path: path.clone() });
         }
-        Ok(Self { hierarchies, unit: None, tolerant: false })
+        Ok(Self { hierarchies, unit: None, named: true, rootless: false })
     }
 
-    /// Takes permission errors at creating and joining as "no cgroup there": for rootless callers who asked for no
-    /// path.
-    pub(crate) fn tolerant(mut self, tolerant: bool) -> Self {
-        self.tolerant = tolerant;
+    /// Takes permission errors as what a rootless caller must expect: at device rules, and at making and joining
+    /// cgroups that nobody named.
+    pub(crate) fn rootless(mut self, rootless: bool) -> Self {
+        self.rootless = rootless;
         self
+    }
+
+    /// Whether the container can be without the cgroups.
+    pub(crate) fn is_optional(&self) -> bool {
+        self.rootless && !self.named
     }
 
     /// Names the systemd unit again after [`Self::from_paths`].

@@ -149,7 +149,7 @@ fn open_cgroups(creation: &Creation<'_>, spec: &Spec) -> Result<Manager, LaunchE
     } else {
         Manager::new(path, id)?
     };
-    Ok(manager.tolerant(creation.rootless_cgroups))
+    Ok(manager.rootless(creation.rootless_cgroups))
 }
 
 /// Makes the class of service that the spec asks for.

@@ -60,6 +60,7 @@ pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> 
     let mut state = bundle.state(&creation.id);
     state.cgroup_paths = cgroups.paths();
     state.systemd_unit = cgroups.unit_name().map(str::to_owned);
+    state.systemd_user = cgroups.is_of_user();
     // The session keyring is not part of an image: what exec would join is not the container's.
     state.no_new_keyring = true;
     let foreground = Foreground::prepare(&connection, creation.subreaper)?;
@@ -80,7 +81,8 @@ pub(crate) fn restore(restoration: Restoration<'_>) -> Result<i32, LaunchError> 
     let mut listener = Listener { spec, bundle: &bundle.path, state, console, undo: &mut undo };
     let adds_time = criu::restore(&request, |heard| listener.hear(heard))?;
     let mut state = listener.state;
-    drop(root);
+    // What kept the cgroups alive before the restored processes goes with the last that knows of it.
+    drop((root, cgroups));
     let init = state.init.ok_or_else(|| LaunchError::Usage("criu restored no process".to_owned()))?;
     if adds_time {
         // For exec: the processes are in a time namespace that the configuration says nothing of.

@@ -45,7 +45,7 @@ pub(super) fn setup<'a>(
         entrance: entrance(creation, spec),
         join: if overlap { None } else { Some(cgroups.join()?) },
         cgroups: cgroups.clone(),
-        must_join: !creation.rootless_cgroups,
+        must_join: !cgroups.is_optional(),
         joined: open_namespaces(spec)?,
         early: if overlap { created(spec).without(BORN) } else { none },
         unshared: unshared(spec),

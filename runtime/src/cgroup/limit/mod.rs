@@ -103,16 +103,16 @@ impl<'a> Limits<'a> {
         Self { manager }
     }
 
-    /// All limits and the device rules of a new container. Permission to limit devices is not expected when
-    /// `tolerant`.
+    /// All limits and the device rules of a new container. Who is `rootless` may load no device rules: what he
+    /// cannot open himself, his containers cannot either.
     pub(super) fn create(
         &self,
         resources: Option<&LinuxResources>,
-        tolerant: bool,
+        rootless: bool,
     ) -> Result<(), CgroupError> {
         let devices = device::rules(resources.and_then(|resources| resources.devices().as_deref()))?;
         match self.devices(&devices) {
-            Err(error) if tolerant && error.is_permission() => {}
+            Err(error) if rootless && error.is_permission() => {}
             done => done?,
         }
         resources.map_or(Ok(()), |resources| self.set(resources))
