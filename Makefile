@@ -14,7 +14,7 @@ help:
 	@echo "make build   the five binaries, into bin/"
 	@echo "make demo    the main job on a private stack: pull, run, exec, logs, networks (root)"
 	@echo "make test    unit and integration tests, and those of test-vm (root)"
-	@echo "make test-vm the runtime's tests in a virtual machine: systemd, cgroup v2, AppArmor, CRIU (root)"
+	@echo "make test-vm tests in virtual machines: systemd on cgroup v2 and v1, rootless, AppArmor, CRIU (root)"
 	@echo "make bench   side by side with the newest runc, crun, containerd and docker at hand (root)"
 	@echo "             GROUP=\"runtime stack\": only these of runtime supervisor stack memory log image"
 	@echo "make check   formatting, clippy, documentation"

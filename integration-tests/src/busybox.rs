@@ -5,6 +5,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
 use crate::process::{call, run};
 
 const FOLDERS: &[&str] =
@@ -53,5 +56,30 @@ pub fn tar(folder: &Path) -> PathBuf {
         .arg(".");
     run(&mut pack).ok();
     fs::remove_dir_all(&rootfs).expect("remove the tree");
+    archive
+}
+
+/// Packs the tree as an image that `ctr images import` and `docker load` take under `name`, without other tools.
+///
+/// # Panics
+/// As [`tree`].
+#[must_use]
+pub fn docker_archive(folder: &Path, name: &str) -> PathBuf {
+    let layer = tar(folder);
+    let digest = hex::encode(Sha256::digest(fs::read(&layer).expect("read the layer")));
+    let config = json!({
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
+        "os": "linux",
+        "config": {"Cmd": ["sh"], "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+    });
+    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["busybox.tar"]}]);
+    for (file, document) in [("config.json", config), ("manifest.json", manifest)] {
+        fs::write(folder.join(file), document.to_string()).expect("write a document");
+    }
+    let archive = folder.join("archive.tar");
+    let mut pack = Command::new("tar");
+    pack.arg("-C").arg(folder).arg("-cf").arg(&archive);
+    run(pack.args(["manifest.json", "config.json", "busybox.tar"])).ok();
     archive
 }

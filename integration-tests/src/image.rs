@@ -43,17 +43,15 @@ pub fn layout() -> PathBuf {
 /// What [`archive`] holds.
 pub const BUSYBOX: &str = "docker.io/library/busybox:1";
 
-/// The `busybox` image as an archive of `docker save`, made in `host`, for `ctr images import`; there it is [`BUSYBOX`].
+/// A busybox image as an archive of `docker save`, made in `host` without other tools, for `ctr images import`; there it is [`BUSYBOX`].
 ///
 /// # Panics
 /// When it cannot be made.
 #[must_use]
 #[track_caller]
 pub fn archive(host: &Host) -> String {
-    let (source, archive) = (format!("oci:{}:busybox", layout().display()), host.path("busybox.tar"));
-    let archive = text(&archive).to_owned();
-    skopeo(&["copy", &source, &format!("docker-archive:{archive}:busybox:1")]).ok();
-    archive
+    let archive = busybox::docker_archive(&host.folder("image"), "busybox:1");
+    text(&archive).to_owned()
 }
 
 /// Pushes image `name` of the layout to the registry at `registry` (`host:port`), and gives its reference there.

@@ -1,6 +1,7 @@
 //! A supervisor of our own that runs alone, as a containerd would.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -44,6 +45,19 @@ impl Supervisor {
         supervisor
     }
 
+    /// Starts one for which our shim is `containerd-shim-runc-v2`, whatever is installed.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn start_on_our_names() -> Self {
+        let host = Host::new();
+        let name = host.folder("names").join("containerd-shim-runc-v2");
+        symlink(binaries::path("containerd-shim-dhow-v2"), name).expect("link");
+        Self::start_in(host)
+    }
+
     /// Where it works.
     #[must_use]
     pub fn host(&self) -> &Host {
@@ -65,7 +79,9 @@ impl Supervisor {
         let log =
             fs::File::options().create(true).append(true).open(self.host.path("log")).expect("open the log");
         let mut command = Command::new(binaries::path("dhow-supervisor"));
+        let path = std::env::var("PATH").unwrap_or_default();
         command
+            .env("PATH", format!("{}:{path}", self.host.path("names").display()))
             .arg("--root")
             .arg(self.host.folder("root"))
             .arg("--state")

@@ -1,7 +1,7 @@
 //! The disk with Debian, and its kernel: made by mmdebstrap once for a list of packages, kept below `target/`.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 const PACKAGES: &[&str] = &[
     "apparmor",
     "busybox-static",
+    "containerd",
     "criu",
     "dbus",
     "dbus-user-session",
@@ -35,6 +36,30 @@ const PACKAGES: &[&str] = &[
 const UNIT: &str = include_str!("guest/dhow-job.service");
 const JOB: &str = include_str!("guest/dhow-job");
 
+/// Services that nobody asked for, and logins.
+const MASKED: &[&str] = &[
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "containerd.service",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@.service",
+    "serial-getty@.service",
+];
+
+/// A user for rootless containers, with IDs to give away: `needs::session_user` knows the name.
+const USER: &[(&str, &str)] = &[
+    ("passwd", "vm-user:x:1000:1000::/home/vm-user:/bin/sh"),
+    // PAM wants to know that the account is open.
+    ("shadow", "vm-user:*:19000:0:99999:7:::"),
+    ("group", "vm-user:x:1000:"),
+    ("subuid", "vm-user:100000:65536"),
+    ("subgid", "vm-user:100000:65536"),
+];
+
+/// What an administrator does for such users: their systemd may limit CPUs and devices, not only memory and pids.
+const DELEGATE: &str = "[Service]\nDelegate=cpu cpuset io memory pids\n";
+
 /// Bytes of the disk; it is sparse, and what the machine writes is thrown away.
 const SIZE: u64 = 4 << 30;
 
@@ -54,7 +79,7 @@ pub(crate) fn ready() -> Image {
     fs::create_dir_all(&folder).expect("make the folder of images");
     let lock = fs::File::create(folder.join("lock")).expect("make the lock");
     flock(&lock, FlockOperation::LockExclusive).expect("wait for whoever makes the image");
-    let key = Sha256::digest(format!("{suite} {PACKAGES:?} {UNIT} {JOB}"));
+    let key = Sha256::digest(format!("{suite} {PACKAGES:?} {MASKED:?} {USER:?} {DELEGATE} {UNIT} {JOB}"));
     let place = folder.join(hex::encode(&key[..8]));
     if !place.exists() {
         clear(&folder);
@@ -102,6 +127,7 @@ fn make(suite: &str, building: &Path) -> nix::Result<()> {
             .arg(&root),
     );
     install_job(&root);
+    add_user(&root);
     for (name, found) in [("kernel", "vmlinuz-"), ("initrd", "initrd.img-")] {
         fs::copy(in_boot(&root, found), building.join(name)).expect("take the kernel");
     }
@@ -120,14 +146,26 @@ fn install_job(root: &Path) {
     fs::write(units.join("dhow-job.service"), UNIT).expect("write the unit");
     fs::create_dir_all(units.join("multi-user.target.wants")).expect("make a folder");
     symlink("../dhow-job.service", units.join("multi-user.target.wants/dhow-job.service")).expect("enable");
-    // Nobody logs in.
-    for unit in ["getty@.service", "serial-getty@.service", "apt-daily.timer", "apt-daily-upgrade.timer"] {
+    for unit in MASKED {
         symlink("/dev/null", units.join(unit)).expect("mask a unit");
     }
     let job = root.join("usr/local/sbin/dhow-job");
     fs::write(&job, JOB).expect("write the job");
     fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).expect("make it executable");
     fs::write(root.join("etc/hostname"), "vm\n").expect("write the name");
+}
+
+fn add_user(root: &Path) {
+    for (file, line) in USER {
+        let path = root.join("etc").join(file);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, format!("{text}{line}\n")).expect("add the user");
+    }
+    let home = root.join("home/vm-user");
+    fs::create_dir(&home).and_then(|()| chown(&home, Some(1000), Some(1000))).expect("make the home");
+    let folder = root.join("etc/systemd/system/user@.service.d");
+    fs::create_dir(&folder).expect("make a folder");
+    fs::write(folder.join("delegate.conf"), DELEGATE).expect("delegate");
 }
 
 fn in_boot(root: &Path, prefix: &str) -> PathBuf {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use dhow_integration_tests::process::wait;
 
 use crate::image::Image;
+use crate::options::Cgroup;
 
 /// What the kernel is told. Its check of the timer fails now and then where a busy host emulates that, and would end
 /// the boot in a panic.
@@ -39,7 +40,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Turns it on.
-    pub(crate) fn start(image: &Image, payload: &Path, work: &Path) -> Self {
+    pub(crate) fn start(image: &Image, cgroup: Cgroup, payload: &Path, work: &Path) -> Self {
         let console = work.join("console");
         let mut command = Command::new("qemu-system-x86_64");
         command
@@ -49,7 +50,7 @@ impl Machine {
             .arg(&image.kernel)
             .arg("-initrd")
             .arg(&image.initrd)
-            .args(["-append", KERNEL_LINE])
+            .args(["-append", &format!("{KERNEL_LINE} {}", cgroup.kernel_options())])
             // What it writes goes to a file without a name.
             .args(["-drive", &format!("file={},format=raw,if=virtio,snapshot=on", image.disk.display())])
             .args(["-drive", &format!("file={},format=raw,if=virtio,readonly=on", payload.display())])

@@ -9,15 +9,15 @@ use dhow_integration_tests::binaries;
 use serde_json::Value;
 
 use crate::image::succeed;
-use crate::options::{Job, Options};
+use crate::options::{Boot, Job, Test};
 
-/// Makes the disk of a run in `work`.
-pub(crate) fn make(options: &Options, work: &Path) -> PathBuf {
-    let folder = match &options.job {
+/// Makes the disk of a boot in `work`.
+pub(crate) fn make(boot: &Boot, work: &Path) -> PathBuf {
+    let folder = match &boot.job {
         Job::Folder(folder) => folder.clone(),
-        Job::Tests { names, filters } => {
+        Job::Tests(tests) => {
             let folder = work.join("payload");
-            fill(&folder, names, filters);
+            fill(&folder, boot.cgroup.name(), tests);
             folder
         }
     };
@@ -31,8 +31,8 @@ pub(crate) fn make(options: &Options, work: &Path) -> PathBuf {
     disk
 }
 
-fn fill(folder: &Path, names: &[String], filters: &[String]) {
-    let tests = executables(names);
+fn fill(folder: &Path, cgroup: &str, tests: &[Test]) {
+    let executables = executables(tests);
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).expect("make a folder");
     for name in ["dhow", "dhowd", "dhow-supervisor", "containerd-shim-dhow-v2", "dhow-runtime"] {
@@ -41,16 +41,16 @@ fn fill(folder: &Path, names: &[String], filters: &[String]) {
             fs::copy(binaries::folder().join(name), bin.join(name)).expect("copy a binary");
         }
     }
-    let mut job = String::from("#!/bin/sh\nexport DHOW_BIN=/payload/bin\n");
+    let mut job = format!("#!/bin/sh\nexport DHOW_BIN=/payload/bin DHOW_VM={cgroup}\n");
     if let Some(peer) = std::env::var_os("RUNTIME") {
         fs::copy(peer, folder.join("peer")).expect("copy the peer");
         job.push_str("export RUNTIME=/payload/peer\n");
     }
     job.push_str("failed=0\n");
-    let filters: String =
-        filters.iter().map(|filter| format!(" '{}'", filter.replace('\'', "'\\''"))).collect();
-    for (name, executable) in names.iter().zip(&tests) {
+    for (Test { name, filters }, executable) in tests.iter().zip(&executables) {
         fs::copy(executable, folder.join(name)).expect("copy a test");
+        let filters: String =
+            filters.iter().map(|filter| format!(" '{}'", filter.replace('\'', "'\\''"))).collect();
         job.push_str(&format!("/payload/{name}{filters} || failed=$((failed + 1))\n"));
     }
     job.push_str("exit $failed\n");
@@ -58,8 +58,8 @@ fn fill(folder: &Path, names: &[String], filters: &[String]) {
     fs::set_permissions(folder.join("job"), fs::Permissions::from_mode(0o755)).expect("make it executable");
 }
 
-/// Builds the tests `names`, with this program's own profile, and says where they are.
-fn executables(names: &[String]) -> Vec<PathBuf> {
+/// Builds the tests, with this program's own profile, and says where they are.
+fn executables(tests: &[Test]) -> Vec<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args([
@@ -69,7 +69,7 @@ fn executables(names: &[String]) -> Vec<PathBuf> {
         "--message-format=json",
         "--package=dhow-integration-tests",
     ]);
-    command.args(names.iter().map(|name| format!("--test={name}")));
+    command.args(tests.iter().map(|test| format!("--test={}", test.name)));
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -77,13 +77,13 @@ fn executables(names: &[String]) -> Vec<PathBuf> {
     assert!(output.status.success(), "the tests are built");
     let messages = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
     let artifacts: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let path = |name: &String| {
+    let path = |test: &Test| {
         let found = artifacts.iter().find(|artifact| {
-            artifact["target"]["name"] == name.as_str() && artifact["target"]["kind"][0] == "test"
+            artifact["target"]["name"] == test.name.as_str() && artifact["target"]["kind"][0] == "test"
         });
         PathBuf::from(found.and_then(|artifact| artifact["executable"].as_str()).expect("an executable"))
     };
-    names.iter().map(path).collect()
+    tests.iter().map(path).collect()
 }
 
 fn tree_size(folder: &Path) -> u64 {

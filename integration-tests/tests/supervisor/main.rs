@@ -1,5 +1,6 @@
 //! The supervisor by its gRPC services: what clients of containerd rely on.
 
+mod checkpoint;
 mod concurrency;
 mod content;
 mod crash;
@@ -14,3 +15,4 @@ mod sandbox;
 mod snapshots;
 mod tasks;
 mod transfer;
+mod unified;
