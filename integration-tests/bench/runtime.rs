@@ -38,6 +38,8 @@ struct Runtime {
 }
 
 pub(crate) fn bench() {
+    let size = std::fs::metadata(binaries::runtime()).map(|meta| meta.len()).unwrap_or_default();
+    println!("size of the binary: {:.1} MB (goal 3.0)", size as f64 / 1e6);
     let unified = Path::new(UNIFIED).join("cgroup.procs").exists();
     let host = Host::new();
     if !unified {
@@ -130,8 +132,6 @@ fn compare_all(host: &Host, state: &Path, peers: &[&'static str]) {
     if Path::new("/usr/bin/time").exists() {
         compare("peak memory of create", "MB", 5, runtimes.iter().map(peak).collect());
     }
-    let size = std::fs::metadata(binaries::runtime()).map(|meta| meta.len()).unwrap_or_default();
-    println!("size of the binary: {:.1} MB (goal 3.0)", size as f64 / 1e6);
 }
 
 /// A bundle that runs the program that only ends.

@@ -18,6 +18,8 @@ use serde_json::Value;
 use tonic::Request;
 use tonic::transport::Channel;
 
+use crate::process::DEADLINE;
+
 /// The namespace that a client works in unless told otherwise.
 pub const NAMESPACE: &str = "tests";
 
@@ -45,10 +47,10 @@ pub struct Stdio {
 /// Runs asynchronous code of a test to its end, with a deadline.
 ///
 /// # Panics
-/// When it takes more than a minute.
+/// When it takes longer than any command of a test may.
 #[track_caller]
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    block_on_within(Duration::from_secs(60), future)
+    block_on_within(DEADLINE, future)
 }
 
 /// The same with a deadline of its own.

@@ -216,7 +216,7 @@ fn what_a_killed_supervisor_was_creating_can_be_created_at_once() {
             container.record(&client).await;
             moody.set(way);
             tokio::select! {
-                _ = container.create(&client) => panic!("{way}: the shim hangs, and create ended"),
+                answer = container.create(&client) => panic!("{way}: the shim hangs, and create ended: {answer:?}"),
                 () = moody.seen("hangs") => supervisor.kill(),
             }
             moody.set("fine");
