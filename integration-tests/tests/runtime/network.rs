@@ -42,6 +42,15 @@ fn a_device_moves_with_its_name_and_lasting_addresses() {
 }
 
 #[test]
+fn a_name_can_be_a_pattern() {
+    let runtime = Runtime::new();
+    let devices = json!({"eth7": {"name": "net%d"}, "eth8": {"name": "net%d"}});
+    let output = run_with(&runtime, devices, "ls /sys/class/net; ip addr show dev net0", "").ok();
+    assert!(output.contains("net0") && output.contains("net1") && !output.contains("eth7"), "{output}");
+    assert!(output.contains("198.51.100.7/24"), "{output}");
+}
+
+#[test]
 fn a_device_keeps_its_name_in_a_namespace_that_it_outlives() {
     let runtime = Runtime::new();
     let mut bundle = runtime.bundle("joined", "ip addr show dev eth7");

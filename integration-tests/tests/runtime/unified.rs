@@ -157,3 +157,28 @@ fn a_threaded_parent_takes_threads_only() {
     std::fs::remove_dir(parent.join("domain/threads")).expect("empty");
     std::fs::remove_dir(parent.join("domain")).expect("empty");
 }
+
+/// A container that sees its own cgroup writable owns it, but not its limits.
+#[test]
+fn a_writable_cgroup_belongs_to_the_container() {
+    if !needs::cgroup2() {
+        return;
+    }
+    let runtime = Runtime::new();
+    let script =
+        "cd /sys/fs/cgroup; mkdir sub && rmdir sub && echo made; stat -c %u . cgroup.procs cgroup.max.depth";
+    for (name, option, expected) in [("rw", "rw", "made\n0\n0\n65534"), ("ro", "ro", "65534\n65534\n65534")] {
+        let mut bundle = runtime.bundle(name, script);
+        let linux = &mut bundle.spec["linux"];
+        let mapping = json!([{"containerID": 0, "hostID": 100_000, "size": 65_534}]);
+        linux["uidMappings"] = mapping.clone();
+        linux["gidMappings"] = mapping;
+        let namespaces = linux["namespaces"].as_array_mut().expect("namespaces");
+        namespaces.extend([json!({"type": "user"}), json!({"type": "cgroup"})]);
+        let mount = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": [option]});
+        bundle.spec["mounts"].as_array_mut().expect("mounts").push(mount);
+        bundle.save();
+        let done = runtime.run(&runtime.id(name), &bundle);
+        assert_eq!(done.stdout.trim(), expected, "{name}: {}", done.stderr);
+    }
+}

@@ -16,6 +16,7 @@
 
 mod adopt;
 mod create;
+mod delegate;
 mod device;
 mod directory;
 mod error;

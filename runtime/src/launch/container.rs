@@ -70,6 +70,7 @@ pub(crate) fn launch(creation: Creation<'_>) -> Result<i32, LaunchError> {
     let overlap = undo.cgroups.may_overlap() && !setup::waits(spec) && !spec.has(NamespaceKind::User);
     if !overlap {
         undo.cgroups.complete(spec.linux.resources.as_ref())?;
+        setup::cgroup_owner(spec).map_or(Ok(()), |owner| undo.cgroups.delegate(owner))?;
     }
     undo.class = make_class(spec, creation.id.as_str(), folder.path())?;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use dhow_linux::clone::NamespaceFlags;
 use dhow_linux::file::PathError;
+use dhow_linux::mount::READ_ONLY;
 use rustix::fs::{Mode, OFlags};
 
 use super::bundle::Bundle;
@@ -14,8 +15,8 @@ use super::spawn::{Child, Plan, spawn};
 use super::{Connection, Creation, LaunchError, mapping, stdio};
 use crate::cgroup::Manager;
 use crate::init::{self, Keyring, Setup, Task};
-use crate::rootfs::Entrance;
-use crate::spec::{NamespaceKind, Spec};
+use crate::rootfs::{Entrance, Options, clean};
+use crate::spec::{Mount, NamespaceKind, Spec};
 
 /// Namespaces that a process cannot make for itself: it is born in them.
 const BORN: NamespaceFlags = NamespaceFlags::PID.with(NamespaceFlags::TIME).with(NamespaceFlags::CGROUP);
@@ -61,6 +62,25 @@ pub(super) fn setup<'a>(
 /// it is about to write.
 pub(super) fn waits(spec: &Spec) -> bool {
     spec.creates(NamespaceKind::User) || !spec.linux.net_devices.is_empty()
+}
+
+/// The host's user who gets the container's cgroup: one who sees it as a root of its own, and may write there.
+pub(super) fn cgroup_owner(spec: &Spec) -> Option<u32> {
+    let writable = |mount: &Mount| {
+        let read_only = Options::parse(&mount.options).own.set & READ_ONLY != 0;
+        mount.source == "cgroup" && clean(&mount.destination) == Path::new("/sys/fs/cgroup") && !read_only
+    };
+    if !spec.creates(NamespaceKind::Cgroup) || !spec.mounts.iter().any(writable) {
+        return None;
+    }
+    let user = spec.process.as_ref().map_or(0, |process| process.user.uid);
+    if !spec.has(NamespaceKind::User) {
+        return Some(user);
+    }
+    spec.linux.uid_mappings.iter().find_map(|range| {
+        let place = user.checked_sub(range.container_id).filter(|place| *place < range.size)?;
+        range.host_id.checked_add(place)
+    })
 }
 
 /// Makes the process.

@@ -69,11 +69,20 @@ fn move_device(name: &str, device: &NetDevice, namespace: &Path) -> Result<(), M
     let link = find(&mut here, name, "on runtime namespace")?;
     // Before it goes down: that takes its IPv6 addresses away.
     let addresses = here.addresses(link.index).map_err(refused("get ip addresses"))?;
-    let new_name = if device.name.is_empty() { name } else { &device.name };
-    let there = inside(&own, &target)?;
+    let mut there = inside(&own, &target)?;
+    let new_name = free_name(&mut there, if device.name.is_empty() { name } else { &device.name });
+    let new_name = new_name.as_str();
     here.set_up(link.index, false).map_err(refused("set link down"))?;
     let moved = Move { here, there, link, name, new_name, own: &own, target: &target };
     moved.run(&addresses)
+}
+
+/// The name that is meant: `%d` in it stands for the first number that nobody has there. The kernel would choose the same
+/// one, and not tell.
+fn free_name(there: &mut Netlink, wanted: &str) -> String {
+    let Some((before, after)) = wanted.split_once("%d") else { return wanted.to_owned() };
+    let mut names = (0..=u16::MAX).map(|number| format!("{before}{number}{after}"));
+    names.find(|name| there.link(name).is_err()).unwrap_or_else(|| wanted.to_owned())
 }
 
 /// A device on its way.

@@ -48,6 +48,14 @@ pub(crate) enum ResctrlError {
         /// Its answer.
         source: PathError,
     },
+    /// A class that others share has other limits.
+    #[error("intelrdt: clos {} exists, and its schemata do not match {asked:?}", path.display())]
+    Differs {
+        /// The class.
+        path: PathBuf,
+        /// What it should have.
+        asked: String,
+    },
     /// A file of it.
     #[error(transparent)]
     File(#[from] PathError),
@@ -103,6 +111,13 @@ impl Resctrl {
         if class == "." || class == ".." || class.len() > 1 && class.contains('/') {
             return refuse(&format!("invalid intelRdt.ClosID {class:?}"));
         }
+        let lines = [&asked.l3_cache_schema, &asked.mem_bw_schema].into_iter().chain(&asked.schemata);
+        if let Some(line) = lines.into_iter().find(|line| line.contains('\n')) {
+            return refuse(&format!("intelRdt: a schema has several lines: {line:?}"));
+        }
+        if !asked.mem_bw_schema.is_empty() && !asked.mem_bw_schema.starts_with("MB:") {
+            return refuse(&format!("invalid intelRdt.memBwSchema {:?}", asked.mem_bw_schema));
+        }
         if !asked.l3_cache_schema.is_empty() && !resctrl.divides_cache() {
             return refuse("intelRdt.l3CacheSchema is specified in config, but Intel RDT/CAT is not enabled");
         }
@@ -127,6 +142,9 @@ impl Resctrl {
             std::fs::metadata(&class.path)
                 .map_err(PathError::at("stat", &class.path))
                 .map_err(ResctrlError::NoClass)?;
+        }
+        if !asked.clos_id.is_empty() && class.path.exists() {
+            compare(class, asked)?;
         }
         for folder in [Some(&class.path), class.monitor.as_ref()].into_iter().flatten() {
             make(folder).map_err(self.refused("unable to make the group"))?;
@@ -177,6 +195,35 @@ pub(crate) fn adopt(class: &Class, pid: Pid) -> Result<(), ResctrlError> {
         return Err(ResctrlError::Unavailable("the resctrl file system is not mounted any more".to_owned()));
     };
     resctrl.adopt(class, pid.as_raw_nonzero().get())
+}
+
+/// A class that is there already is somebody else's too: what is asked of it must be what it has.
+fn compare(class: &Class, asked: &IntelRdt) -> Result<(), ResctrlError> {
+    let wanted = [&asked.l3_cache_schema, &asked.mem_bw_schema].into_iter().filter(|line| !line.is_empty());
+    for line in wanted {
+        let present = read(&class.path.join("schemata"))?;
+        let held = |(domain, value): (String, &str)| {
+            present.lines().flat_map(values).any(|(other, its)| other == domain && is_same(its, value))
+        };
+        if !values(line).all(held) {
+            return Err(ResctrlError::Differs { path: class.path.clone(), asked: line.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// `L3:0=f;1=3` as `L3:0` with `f` and `L3:1` with `3`.
+fn values(line: &str) -> impl Iterator<Item = (String, &str)> {
+    let (resource, domains) = line.trim().split_once(':').unwrap_or_default();
+    domains.split(';').filter_map(move |domain| {
+        let (number, value) = domain.split_once('=')?;
+        Some((format!("{resource}:{}", number.trim()), value.trim()))
+    })
+}
+
+/// Masks come with and without leading zeros.
+fn is_same(one: &str, other: &str) -> bool {
+    one.trim_start_matches('0').eq_ignore_ascii_case(other.trim_start_matches('0'))
 }
 
 /// The lines to write.

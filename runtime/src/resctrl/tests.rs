@@ -72,12 +72,31 @@ fn a_named_class_must_exist_when_nothing_is_set_and_stays() {
 }
 
 #[test]
+fn a_named_class_that_exists_must_have_what_is_asked_for() {
+    let (_folder, resctrl) = resctrl();
+    let class = resctrl.plan(&asked(json!({"closID": "gold"})), "box");
+    fill(&class.path);
+    let create = |schema: &str| {
+        fs::write(class.path.join("schemata"), "    MB:0=100\n    L3:0=00f;1=3f\n").expect("write");
+        resctrl.create(&class, &asked(json!({"closID": "gold", "l3CacheSchema": schema})))
+    };
+    for same in ["L3:0=f;1=3f", "L3:1=3F", "L3:0=00f"] {
+        create(same).expect(same);
+    }
+    for other in ["L3:0=ff", "L3:2=f", "L3:0=f;1=f"] {
+        assert!(matches!(create(other), Err(ResctrlError::Differs { .. })), "{other}");
+    }
+}
+
+#[test]
 fn what_the_machine_lacks_is_refused_by_name() {
     let (_folder, resctrl) = resctrl();
     let text = |resctrl, value| Resctrl::check(resctrl, &asked(value)).expect_err("refused").to_string();
     assert!(text(None, json!({})).contains("Intel RDT is not enabled"));
     assert!(text(Some(&resctrl), json!({"memBwSchema": "MB:0=20"})).contains("memBwSchema"));
     assert!(text(Some(&resctrl), json!({"closID": "../x"})).contains("ClosID"));
+    assert!(text(Some(&resctrl), json!({"schemata": ["L3:0=f\nL3:1=f"]})).contains("lines"));
+    assert!(text(Some(&resctrl), json!({"memBwSchema": "L3:0=f"})).contains("memBwSchema"));
 }
 
 #[test]
