@@ -17,7 +17,7 @@ const LAP: &[(Cgroup, &[Selection])] = &[
             ("runtime", &[]),
             ("shim", &[]),
             ("supervisor", &["checkpoint::", "unified::"]),
-            ("compat", &["containerd::our_shim_is_its_shim"]),
+            ("compat", &["containerd_life::our_shim_is_its_shim"]),
         ],
     ),
     (Cgroup::V1, &[("runtime", &["systemd"])]),

@@ -170,15 +170,19 @@ impl Stock<'_> {
             };
             client.tasks().update(client.request(request)).await.expect("update");
         });
-        for (names, expected) in [
-            (["memory.limit_in_bytes", "memory.max"], "67108864"),
-            (["pids.max", "pids.max"], "77"),
-            (["cpu.shares", "cpu.shares"], "512"),
+        // Of cgroup v1 and of v2; of which the host has one.
+        for controls in [
+            [("memory.limit_in_bytes", "67108864"), ("memory.max", "67108864")],
+            [("pids.max", "77"), ("pids.max", "77")],
+            [("cpu.shares", "512"), ("cpu.weight", "59")],
         ] {
             let files = host.cgroup_folders("updated");
-            let mut values = files.iter().flat_map(|folder| names.map(|name| folder.join(name)));
-            let value = values.find_map(|file| fs::read_to_string(file).ok());
-            assert_eq!(value.as_deref().map(str::trim), Some(expected), "{names:?}");
+            let mut values = files.iter().flat_map(|folder| {
+                controls.map(|(name, expected)| (fs::read_to_string(folder.join(name)), expected))
+            });
+            let found = values.find_map(|(value, expected)| Some((value.ok()?, expected)));
+            let (value, expected) = found.unwrap_or_else(|| panic!("none of {controls:?} in {files:?}"));
+            assert_eq!(value.trim(), expected, "{controls:?}");
         }
         self.ends("updated");
     }
