@@ -174,7 +174,7 @@ const TASKS: &str = "
     0 tasks ls => PAUSED
     0 tasks resume task
     0 tasks exec --exec-id e1 task echo hi => hi
-    4 tasks exec --exec-id e2 --user 1000:1000 --cwd /tmp task sh -c 'pwd; exit 4' => /tmp
+    4 tasks exec --exec-id e2 --user 1000:1000 --cwd /tmp task sh -c 'pwd; sleep 1; exit 4' => /tmp
     0 tasks exec --exec-id e3 -d task sleep 1000
     1 tasks exec --exec-id e3 -d task sleep 1000 => already exists
     0 tasks exec --exec-id e4 -d --log-uri file://DIR/exec.log task echo logged
