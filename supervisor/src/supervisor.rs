@@ -59,6 +59,7 @@ impl Deps {
     pub(crate) fn open(options: &Options) -> anyhow::Result<Self> {
         let (root, state) = (directory(&options.root)?, directory(&options.state)?);
         let lock = lock(&root)?;
+        metadata::require(&root.join(METADATA), &root.join(BACKUP))?;
         let metadata = metadata::Store::open(&root.join(METADATA), &state.join(JOURNAL))?;
         let events = Exchange::default();
         let (collector, requests) = Trigger::new();

@@ -10,7 +10,7 @@ use dhow_integration_tests::process::eventually;
 use dhow_integration_tests::supervisor::Supervisor;
 use dhow_proto::any;
 use dhow_proto::containerd::services::containers::v1::{
-    Container, CreateContainerRequest, ListContainersRequest, container,
+    Container, CreateContainerRequest, DeleteContainerRequest, ListContainersRequest, container,
 };
 use dhow_proto::containerd::services::leases::v1::leases_client::LeasesClient;
 use dhow_proto::containerd::services::leases::v1::{CreateRequest, ListRequest};
@@ -74,7 +74,11 @@ fn outlives_a_full(folder: &str) {
         let mut refused = 0;
         for number in 0..4000 {
             let name = format!("meanwhile-{number}");
-            refused += usize::from(add(&client, &name, &mut answered).await.is_err());
+            let added = add(&client, &name, &mut answered).await;
+            refused += usize::from(added.is_err());
+            if let ("root", Err(error)) = (folder, added) {
+                assert_eq!(error.code(), tonic::Code::ResourceExhausted, "{error}");
+            }
             if refused == 20 {
                 break;
             }
@@ -82,6 +86,14 @@ fn outlives_a_full(folder: &str) {
         assert_eq!(refused, 20, "the disk is full, and nothing is refused");
         if let Ok(names) = names(&client).await {
             assert_eq!(names, answered, "on the full disk");
+        }
+        if folder == "root" {
+            // So can room be made: deletions need none.
+            for name in ["before", "meanwhile-0"] {
+                let request = client.request(DeleteContainerRequest { id: name.to_owned() });
+                client.containers().delete(request).await.expect("a deletion on the full disk");
+                answered.containers.remove(name);
+            }
         }
         std::fs::remove_file(ballast).expect("remove");
         let mut again = 0;

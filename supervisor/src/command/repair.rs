@@ -1,7 +1,8 @@
 //! `repair`: makes the records true again.
 //!
-//! A store that is damaged is put aside and rebuilt from its last copy; then whatever `verify` finds is taken out of
-//! the records, and blobs that no record knows are kept for a day, so that pulling their image again costs nothing.
+//! A store that is damaged is put aside; it, or one that is gone, is rebuilt from its last copy. Then whatever `verify`
+//! finds is taken out of the records, and blobs that no record knows are kept for a day, so that pulling their image
+//! again costs nothing.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -21,8 +22,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let (root, state) = (directory(&options.root)?, directory(&options.state)?);
     let _lock = lock(&root)?;
     let path = root.join(METADATA);
-    if path.exists() && !metadata::is_whole(&path) {
-        rebuild(&path, &root.join(BACKUP))?;
+    let copy = root.join(BACKUP);
+    if metadata::require(&path, &copy).is_err() || (path.exists() && !metadata::is_whole(&path)) {
+        rebuild(&path, &copy)?;
     }
     let store = metadata::Store::open(&path, &state.join(JOURNAL))?;
     let findings = check(&root, &store.read()?)?;
@@ -41,11 +43,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     say(&format!("{count} repaired"))
 }
 
-/// Puts the damaged store aside and makes one of its last copy.
+/// Puts the damaged store aside, if it is still there, and makes one of its last copy.
 fn rebuild(path: &Path, backup: &Path) -> anyhow::Result<()> {
-    let aside = path.with_extension("redb.damaged");
-    std::fs::rename(path, &aside).with_context(|| format!("rename {}", path.display()))?;
-    say(&format!("put the damaged store aside as {}", aside.display()))?;
+    if path.exists() {
+        let aside = path.with_extension("redb.damaged");
+        std::fs::rename(path, &aside).with_context(|| format!("rename {}", path.display()))?;
+        say(&format!("put the damaged store aside as {}", aside.display()))?;
+    }
     let count = metadata::restore(path, backup)?;
     say(&format!("restored {count} records from {}", backup.display()))
 }

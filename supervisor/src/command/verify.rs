@@ -5,13 +5,14 @@ use anyhow::bail;
 use super::say;
 use crate::metadata;
 use crate::options::Options;
-use crate::supervisor::{JOURNAL, METADATA, directory, lock};
+use crate::supervisor::{BACKUP, JOURNAL, METADATA, directory, lock};
 use crate::verify::check;
 
 pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let (root, state) = (directory(&options.root)?, directory(&options.state)?);
     let _lock = lock(&root)?;
     let path = root.join(METADATA);
+    metadata::require(&path, &root.join(BACKUP))?;
     if path.exists() && !metadata::is_whole(&path) {
         bail!("{} is damaged: `dhow-supervisor repair` rebuilds it", path.display());
     }

@@ -33,6 +33,7 @@ mod journal;
 pub(crate) mod key;
 mod listing;
 mod migration;
+mod reserve;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -90,6 +91,8 @@ pub(crate) enum StoreError {
     Decode { key: String, source: prost::DecodeError },
     #[error("the metadata store has failed and cannot be opened again yet: is the disk full?")]
     Failed,
+    #[error("the disk is full: the metadata store has room for deletions alone")]
+    Full,
     #[error("the metadata store is closed")]
     Closed,
 }
@@ -103,14 +106,32 @@ impl StoreError {
             _ => Self::Failed,
         }
     }
+
+    /// Whether the disk had no room.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Read(source) | Self::Write(source) => has_no_room(source),
+            Self::Commit(source) => has_no_room(source),
+            Self::Journal(source) => reserve::is_full(&source.source),
+            Self::Full => true,
+            Self::Decode { .. } | Self::Failed | Self::Closed => false,
+        }
+    }
+}
+
+fn has_no_room(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(error) if reserve::is_full(error))
 }
 
 impl Fault for StoreError {
     fn kind(&self) -> Kind {
         match self {
+            _ if self.is_full() => Kind::ResourceExhausted,
             Self::Decode { .. } => Kind::DataLoss,
             Self::Closed | Self::Failed => Kind::Unavailable,
-            Self::Read(_) | Self::Write(_) | Self::Commit(_) | Self::Journal(_) => Kind::Internal,
+            Self::Read(_) | Self::Write(_) | Self::Commit(_) | Self::Journal(_) | Self::Full => {
+                Kind::Internal
+            }
         }
     }
 }
@@ -120,6 +141,8 @@ impl Fault for StoreError {
 pub(crate) enum OpenError {
     #[error("open metadata store {path}; `dhow-supervisor repair` rebuilds it from what is on disk")]
     Database { path: PathBuf, source: Box<redb::Error> },
+    #[error("metadata store {path} is gone, its copy {copy} is not; `dhow-supervisor repair` makes it again")]
+    Gone { path: PathBuf, copy: PathBuf },
     #[error("metadata store {path} has version {found}, this binary knows {known}: start the newer one")]
     Newer { path: PathBuf, found: u32, known: u32 },
     #[error("prepare metadata store {path}")]
@@ -150,6 +173,14 @@ fn builder() -> redb::Builder {
 /// Whether the file at `path` is a whole store: every page has its checksum.
 pub(crate) fn is_whole(path: &Path) -> bool {
     builder().open(path).is_ok()
+}
+
+/// Refuses a store that has gone without its copy at `copy`: what its records name would be deleted as left over.
+pub(crate) fn require(path: &Path, copy: &Path) -> Result<(), OpenError> {
+    if copy.exists() && std::fs::metadata(path).map_or(true, |file| file.len() == 0) {
+        return Err(OpenError::Gone { path: path.to_owned(), copy: copy.to_owned() });
+    }
+    Ok(())
 }
 
 /// Makes a store at `path`, which must not exist, of the copy at `backup`, if there is one; how many records it had.
@@ -189,8 +220,10 @@ impl Store {
     /// Opens the store at `path`, making it when it is missing, and takes over what its journal at `journal` holds.
     pub(crate) fn open(path: &Path, journal: &Path) -> Result<Self, OpenError> {
         let (database, journal, meta) = Handle::open(path, journal)?;
+        let reserve = reserve::Reserve::beside(path);
         let (database, barrier) = (Arc::new(database), Arc::new(Barrier::default()));
-        let writer = Writer::start(database.clone(), barrier.clone(), journal).map_err(OpenError::Thread)?;
+        let writer = Writer::start(database.clone(), barrier.clone(), journal, reserve);
+        let writer = writer.map_err(OpenError::Thread)?;
         Ok(Self(Arc::new(Inner { database, barrier, writer, identity: meta.identity })))
     }
 

@@ -87,6 +87,26 @@ async fn a_torn_or_foreign_journal_ends_where_it_tears() {
     assert!(names(&open(other.path())).is_empty());
 }
 
+#[tokio::test]
+async fn a_store_that_is_gone_beside_its_copy_is_refused() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (path, copy) = (folder.path().join("metadata.redb"), folder.path().join("metadata.backup"));
+    super::require(&path, &copy).expect("the first start");
+    let store = open(folder.path());
+    store.write(Durability::Disk, put("kept")).await.expect("write");
+    store.back_up(copy.clone()).await.expect("copy");
+    super::require(&path, &copy).expect("it is there");
+    drop(store);
+    std::fs::write(&path, "").expect("as a power cut may leave it");
+    for _ in 0..2 {
+        let error = super::require(&path, &copy).expect_err("gone");
+        assert!(error.to_string().contains("dhow-supervisor repair"), "{error}");
+        drop(std::fs::remove_file(&path));
+    }
+    super::restore(&path, &copy).expect("restore");
+    assert_eq!(names(&open(folder.path())), ["kept"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_takes_back_its_own_changes_and_no_others() {
     let folder = tempfile::tempdir().expect("temporary folder");

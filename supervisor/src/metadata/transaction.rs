@@ -79,6 +79,11 @@ impl<'a> Transaction<'a> {
         self.operations.len()
     }
 
+    /// Whether anything was removed after the first `changes`.
+    pub(super) fn removed_since(&self, changes: usize) -> bool {
+        self.operations.iter().skip(changes).any(|change| change.value.is_none())
+    }
+
     /// Sets the value at `key`.
     pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), StoreError> {
         self.table.insert(key.as_slice(), value.as_slice()).map_err(write)?;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::database::Handle;
 use super::journal::Journal;
+use super::reserve::Reserve;
 use super::transaction::Operation;
 use super::{Barrier, Durability, META, Meta, StoreError, TABLE, Transaction};
 
@@ -76,9 +77,14 @@ where
 }
 
 impl Writer {
-    pub(super) fn start(database: Arc<Handle>, barrier: Arc<Barrier>, journal: Journal) -> io::Result<Self> {
+    pub(super) fn start(
+        database: Arc<Handle>,
+        barrier: Arc<Barrier>,
+        journal: Journal,
+        reserve: Reserve,
+    ) -> io::Result<Self> {
         let (sender, receiver) = mpsc::sync_channel(BATCH);
-        let engine = Engine { database, barrier, journal, unsynced: None, failed: false };
+        let engine = Engine { database, barrier, journal, reserve, unsynced: None, failed: false };
         let thread = std::thread::Builder::new().name("metadata".into());
         let thread = Some(thread.spawn(move || engine.serve(&receiver))?);
         Ok(Self { queue: Mutex::new(Some(sender)), thread })
@@ -146,10 +152,21 @@ async fn send(queue: SyncSender<Message>, message: Message) {
     }
 }
 
+/// How a transaction over several jobs went.
+enum Attempt {
+    /// All of them are committed.
+    Done,
+    /// This one failed, and must go before the others can be committed.
+    Failed(usize),
+    /// This one wants room on a full disk.
+    Refused(usize),
+}
+
 struct Engine {
     database: Arc<Handle>,
     barrier: Arc<Barrier>,
     journal: Journal,
+    reserve: Reserve,
     /// When the oldest commit without a sync was made, or the file was last found to be unusable.
     unsynced: Option<Instant>,
     /// Whether the file must be opened again.
@@ -209,12 +226,18 @@ impl Engine {
 
     /// Commits `jobs` together and answers them.
     fn commit(&mut self, durability: Durability, mut jobs: Vec<Box<dyn Job>>) {
+        let mut again = true;
         while !jobs.is_empty() {
             match self.attempt(durability, &mut jobs) {
-                Ok(None) => {
-                    jobs.drain(..).for_each(|job| job.answer(Ok(())));
+                Ok(Attempt::Done) => jobs.drain(..).for_each(|job| job.answer(Ok(()))),
+                Ok(Attempt::Failed(index)) => jobs.remove(index).answer(Ok(())),
+                Ok(Attempt::Refused(index)) => jobs.remove(index).answer(Err(StoreError::Full)),
+                // Once more, on the room that was kept.
+                Err(error @ StoreError::Commit(_)) if again && error.is_full() => {
+                    again = false;
+                    self.reserve.spend();
+                    self.reopen();
                 }
-                Ok(Some(failed)) => jobs.remove(failed).answer(Ok(())),
                 Err(error) => {
                     tracing::error!(error = %dhow_proto::error::chain(&error), "metadata commit failed");
                     if matches!(error, StoreError::Commit(_)) {
@@ -233,6 +256,7 @@ impl Engine {
                 tracing::warn!("the metadata store was opened again");
                 (self.unsynced, self.failed) = (None, false);
             }
+            Err(_) if self.reserve.spend() => self.reopen(),
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
                     let error = dhow_proto::error::chain(&error);
@@ -243,16 +267,13 @@ impl Engine {
         }
     }
 
-    /// One transaction over all `jobs`; the index of the one that must go before it can be committed.
-    fn attempt(
-        &mut self,
-        durability: Durability,
-        jobs: &mut [Box<dyn Job>],
-    ) -> Result<Option<usize>, StoreError> {
+    /// One transaction over all `jobs`.
+    fn attempt(&mut self, durability: Durability, jobs: &mut [Box<dyn Job>]) -> Result<Attempt, StoreError> {
         let failed = |error: redb::Error| StoreError::Commit(Arc::new(error));
         if self.failed {
             self.reopen();
         }
+        let only_removals = self.reserve.is_spent();
         let database = self.database.get()?;
         let mut write = database.begin_write().map_err(|error| failed(error.into()))?;
         let mut operations: Vec<Operation> = Vec::new();
@@ -262,8 +283,15 @@ impl Engine {
             let mut transaction = Transaction::new(table, &mut operations, &self.barrier);
             for (index, job) in jobs.iter_mut().enumerate() {
                 let before = transaction.changes();
-                if !job.run(&mut transaction) && transaction.changes() > before {
-                    return Ok(Some(index));
+                let succeeded = job.run(&mut transaction);
+                if transaction.changes() == before {
+                    continue;
+                }
+                if !succeeded {
+                    return Ok(Attempt::Failed(index));
+                }
+                if only_removals && !transaction.removed_since(before) {
+                    return Ok(Attempt::Refused(index));
                 }
             }
             if transaction.changes() > 0 && durability == Durability::Process {
@@ -271,7 +299,7 @@ impl Engine {
             }
         }
         if operations.is_empty() {
-            return Ok(None);
+            return Ok(Attempt::Done);
         }
         let level = match durability {
             Durability::Process => redb::Durability::None,
@@ -293,7 +321,7 @@ impl Engine {
         }
         self.barrier
             .add(operations.into_iter().filter(|change| change.value.is_some()).map(|change| change.key));
-        Ok(None)
+        Ok(Attempt::Done)
     }
 
     /// Syncs the commits that were not, if there are any.
