@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod concurrency;
+mod connection;
 mod content;
 mod crash;
 mod diff;

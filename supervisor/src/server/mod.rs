@@ -1,5 +1,7 @@
 //! The gRPC services: each method decodes a request, makes one call, and encodes the answer.
 
+mod authority;
+mod connection;
 mod containers;
 mod content;
 mod convert;
@@ -76,6 +78,7 @@ pub(crate) async fn serve(
     listener: UnixListener,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
+    let incoming = UnixListenerStream::new(listener).map_ok(connection::Connection::from);
     Server::builder()
         .add_service(version::service())
         .add_service(health::service())
@@ -94,6 +97,6 @@ pub(crate) async fn serve(
         .add_service(diff::service(deps))
         .add_service(streaming::service(deps))
         .add_service(transfer::service(deps))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
+        .serve_with_incoming_shutdown(incoming, stop)
         .await
 }
