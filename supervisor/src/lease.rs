@@ -56,6 +56,10 @@ impl Resource {
     /// The resource of type `kind`, as clients write it, with this `id`.
     pub(crate) fn parse(kind: &str, id: &str) -> Result<Self, LeaseError> {
         let (group, rest) = kind.split_once('/').map_or((kind, None), |(group, rest)| (group, Some(rest)));
+        let known = matches!(group, "ingests" | "images" | "mounts" | "snapshots");
+        if known && id.is_empty() {
+            return Err(LeaseError::NoResource(kind.to_owned()));
+        }
         match (group, rest) {
             ("content", None) => match id.parse::<Digest>() {
                 Ok(digest) => Ok(Self::Content(digest.to_string())),
@@ -65,7 +69,7 @@ impl Resource {
             ("images", None) => Ok(Self::Image(id.to_owned())),
             ("mounts", None) => Ok(Self::Mount(id.to_owned())),
             ("content" | "ingests" | "images" | "mounts", Some(_)) => Err(LeaseError::Kind(kind.to_owned())),
-            ("snapshots", Some(snapshotter)) if !snapshotter.contains('/') => {
+            ("snapshots", Some(snapshotter)) if !snapshotter.is_empty() && !snapshotter.contains('/') => {
                 Ok(Self::Snapshot { snapshotter: snapshotter.to_owned(), key: id.to_owned() })
             }
             ("snapshots", _) => Err(LeaseError::Snapshot(kind.to_owned())),
@@ -112,6 +116,8 @@ pub(crate) enum LeaseError {
     Kind(String),
     #[error("invalid snapshot resource type {0}")]
     Snapshot(String),
+    #[error("a resource of type {0} needs an id")]
+    NoResource(String),
     #[error("resource type {0} not supported yet")]
     Unknown(String),
     #[error("invalid content resource id {id}")]
@@ -128,7 +134,7 @@ impl Fault for LeaseError {
             Self::NotFound(_) | Self::Absent => Kind::NotFound,
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::NoId | Self::Label(_) | Self::Kind(_) | Self::Snapshot(_) => Kind::InvalidArgument,
-            Self::Content { .. } | Self::Filter(_) => Kind::InvalidArgument,
+            Self::NoResource(_) | Self::Content { .. } | Self::Filter(_) => Kind::InvalidArgument,
             Self::Unknown(_) => Kind::Unimplemented,
             Self::Store(error) => error.kind(),
         }

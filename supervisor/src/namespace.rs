@@ -36,7 +36,8 @@ impl Namespace {
 
     /// The namespace that a request names in its metadata.
     pub(crate) fn require(metadata: &MetadataMap) -> Result<Self, NamespaceError> {
-        let name = metadata.get(GRPC_HEADER).ok_or(NamespaceError::Missing)?;
+        let name =
+            metadata.get(GRPC_HEADER).filter(|name| !name.is_empty()).ok_or(NamespaceError::Missing)?;
         name.to_str().unwrap_or_default().parse().map_err(NamespaceError::Invalid)
     }
 }
@@ -95,7 +96,7 @@ pub(crate) enum NamespaceError {
     AlreadyExists(String),
     #[error("namespace {namespace:?} must be empty, but it still has {}", remains.join(", "))]
     NotEmpty { namespace: String, remains: Vec<String> },
-    #[error("cannot update {0:?} field on namespace")]
+    #[error("cannot update {0:?} field")]
     Field(String),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -177,14 +178,16 @@ impl Store {
         self.metadata.write_then(Durability::Disk, insert, tell).await
     }
 
-    /// Changes the labels of a namespace: those that `mask` names, or all.
+    /// Changes the labels of a namespace: those that `mask` names, or all. As in containerd, one that is missing is
+    /// made.
     pub(crate) async fn update(&self, record: Record, mask: Vec<String>) -> Result<Record, NamespaceError> {
+        identifier::validate(&record.name).map_err(NamespaceError::Name)?;
         label::validate(&record.labels)?;
         let mask = if mask.is_empty() { vec!["labels".to_owned()] } else { mask };
         let change = move |transaction: &mut Transaction<'_>| {
-            let mut updated = NAMESPACES
-                .get(transaction, &[&record.name])?
-                .ok_or_else(|| NamespaceError::NotFound(record.name.clone()))?;
+            let known = NAMESPACES.get(transaction, &[&record.name])?;
+            let mut updated =
+                known.unwrap_or_else(|| Record { name: record.name.clone(), labels: Labels::new() });
             for path in &mask {
                 if !label::apply_mask(path, &mut updated.labels, &record.labels) {
                     return Err(NamespaceError::Field(path.clone()));

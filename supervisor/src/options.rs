@@ -8,7 +8,7 @@ use crate::config::{self, ConfigError, Document, Format, Socket};
 
 /// Content, snapshots, images, containers and tasks behind containerd's API.
 #[derive(Debug, Parser)]
-#[command(name = "dhow-supervisor", version, disable_help_subcommand = true)]
+#[command(name = "dhow-supervisor", version, disable_help_subcommand = true, disable_version_flag = true)]
 struct Flags {
     /// Directory of what must survive a reboot [default: /var/lib/dhow/supervisor]
     #[arg(long, value_name = "DIRECTORY")]
@@ -26,6 +26,9 @@ struct Flags {
     /// Least level to log [default: info]
     #[arg(long, short, value_name = "LEVEL")]
     log_level: Option<Level>,
+    /// Print version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// What to do instead of serving
     #[command(subcommand)]
     command: Option<Command>,
@@ -110,8 +113,8 @@ impl Options {
             // As in containerd, it follows the other where nothing is said of it.
             ttrpc: Owner { uid: file.ttrpc.uid.or(file.grpc.uid), gid: file.ttrpc.gid.or(file.grpc.gid) },
         };
-        let address = path(flags.address, file.grpc.address, ADDRESS);
-        let ttrpc_address = file.ttrpc.address.unwrap_or_else(|| {
+        let address = plain(path(flags.address, file.grpc.address, ADDRESS));
+        let ttrpc_address = file.ttrpc.address.map(plain).unwrap_or_else(|| {
             let mut beside = address.as_os_str().to_owned();
             beside.push(".ttrpc");
             beside.into()
@@ -133,6 +136,12 @@ impl Options {
             unknown: file.unknown,
         })
     }
+}
+
+/// The path of a socket that may be written as clients write it.
+fn plain(address: PathBuf) -> PathBuf {
+    let path = address.to_str().and_then(|address| address.strip_prefix("unix://"));
+    path.map(PathBuf::from).unwrap_or(address)
 }
 
 /// What can be done instead of serving.
@@ -215,6 +224,12 @@ mod tests {
         assert_eq!(options.address, PathBuf::from("/a.sock"));
         assert_eq!(options.ttrpc_address, PathBuf::from("/a.sock.ttrpc"));
         assert_eq!(options.log_level, Level::Debug);
+        let flags = Flags::try_parse_from(["dhow-supervisor", "-a", "unix:///u.sock"]).expect("flags");
+        assert_eq!(Options::resolve(flags).expect("no file").ttrpc_address, PathBuf::from("/u.sock.ttrpc"));
+        for version in ["-v", "-V", "--version"] {
+            let asked = Flags::try_parse_from(["dhow-supervisor", version]).expect_err("the version");
+            assert_eq!(asked.kind(), clap::error::ErrorKind::DisplayVersion, "{version}");
+        }
         let error = Flags::try_parse_from(["dhow-supervisor", "--wrong"]).expect_err("unknown");
         assert!(error.to_string().contains("--wrong"), "{error}");
     }

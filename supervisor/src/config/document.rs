@@ -132,6 +132,11 @@ fn parse(path: &Path) -> Result<Table, ConfigError> {
         String::from_utf8(read_limited(path, LIMIT)?).map_err(|_| ConfigError::Text(path.to_owned()))?;
     let parsed: Table = toml::from_str(&text)
         .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+    // Looked at here, since it decides how the rest is read.
+    if parsed.get("version").is_some_and(|version| !matches!(version.as_integer(), Some(1..=4))) {
+        let (path, key) = (path.to_owned(), "version".to_owned());
+        return Err(ConfigError::Value { path, key, expected: "a number up to 4" });
+    }
     Ok(migrate(Document(parsed)).0)
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use dhow_proto::connect::MESSAGE_LIMIT;
 use toml::{Table, Value};
 
 use super::{Config, ConfigError, Document, Format, Socket};
@@ -76,11 +77,13 @@ pub(super) fn interpret(path: &Path, document: &Document) -> Result<Config, Conf
 /// Takes one key; whether it means something.
 fn apply(config: &mut Config, names: &[&str], reader: &Reader<'_>) -> Result<bool, ConfigError> {
     match names {
-        ["version"] => match reader.value.as_integer() {
-            Some(1..=4) => {}
-            _ => return Err(reader.refuse("a number up to 4")),
-        },
-        ["imports"] => {}
+        ["version" | "imports"] => {}
+        ["grpc" | "ttrpc" | "debug" | "metrics" | "plugins" | "timeouts"] => {
+            return Err(reader.refuse("a table"));
+        }
+        // What we take and send is limited to this, and nothing else.
+        ["grpc", "max_recv_message_size" | "max_send_message_size"]
+            if reader.value.as_integer() == i64::try_from(MESSAGE_LIMIT).ok() => {}
         ["root"] => config.root = reader.path()?,
         ["state"] => config.state = reader.path()?,
         ["oom_score"] => {

@@ -25,6 +25,7 @@ fn known_keys_are_taken_and_unknown_ones_named_once() {
               gid = 7
               tcp_address = ""
               max_recv_message_size = 16777216
+              max_send_message_size = 1024
             [ttrpc]
               address = ""
             [debug]
@@ -50,7 +51,7 @@ fn known_keys_are_taken_and_unknown_ones_named_once() {
     assert_eq!(config.required_plugins, ["io.containerd.grpc.v1.tasks"]);
     assert_eq!(
         config.unknown,
-        ["grpc.max_recv_message_size", "metrics.address", "plugins.\"io.containerd.grpc.v1.cri\""]
+        ["grpc.max_send_message_size", "metrics.address", "plugins.\"io.containerd.grpc.v1.cri\""]
     );
 }
 

@@ -42,6 +42,18 @@ impl Compression {
     }
 }
 
+/// Whether `media_type` is that of a layer that can be applied: a tar, compressed as its first bytes say.
+pub(crate) fn is_layer(media_type: &str) -> bool {
+    const BARE: [&str; 4] = [
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ];
+    let tail = BARE.iter().find_map(|bare| media_type.strip_prefix(bare));
+    matches!(tail, Some("" | "+gzip" | "+zstd" | ".gzip" | ".zstd"))
+}
+
 /// Reads what `input` holds, decompressed.
 ///
 /// # Errors
@@ -132,6 +144,18 @@ mod tests {
         let mut plain = Vec::new();
         decode(stream.as_slice()).expect("decoder").read_to_end(&mut plain).expect("decompress");
         plain
+    }
+
+    #[test]
+    fn layers_are_tars_that_are_not_encrypted() {
+        let oci = "application/vnd.oci.image.layer.v1.tar";
+        let docker = "application/vnd.docker.image.rootfs.diff.tar";
+        for good in [oci.to_owned(), format!("{oci}+zstd"), docker.to_owned(), format!("{docker}.gzip")] {
+            assert!(is_layer(&good), "{good}");
+        }
+        for bad in ["", "application/x", "application/vnd.oci.image.layer.v1.tar+encrypted"] {
+            assert!(!is_layer(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) use apply::{Applied, ApplyError};
 pub(crate) use archive::{
     ArchiveError, Entry, Kind as EntryKind, Reader, Timestamp, Writer as ArchiveWriter,
 };
-pub(crate) use compression::{Compression, Encoder, decode};
+pub(crate) use compression::{Compression, Encoder, decode, is_layer};
 pub(crate) use differ::{Differ, DifferError, DifferenceOptions};
 pub(crate) use inherit::{inherit, inherit_marked};
 pub(crate) use path::EntryPath;

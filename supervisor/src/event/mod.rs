@@ -22,8 +22,10 @@ use dhow_proto::error::Kind;
 use prost::{Message, Name};
 use tokio::sync::mpsc;
 
+use crate::fault::Fault;
 use crate::filter::Filter;
 pub(crate) use crate::filter::FilterError;
+use crate::identifier::{self, IdentifierError};
 
 /// How many undelivered events a subscriber may have before it is cut off.
 pub(crate) const QUEUE_LIMIT: usize = 64 << 10;
@@ -62,17 +64,18 @@ pub(crate) struct Subscription {
 /// Why a foreign envelope was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnvelopeError {
-    #[error("event envelope has invalid namespace {0:?}")]
-    Namespace(String),
-    #[error("envelope topic {0:?} must be a path such as /tasks/exit")]
-    Topic(String),
+    #[error("event envelope has invalid namespace")]
+    Namespace(#[source] IdentifierError),
+    #[error("envelope topic {topic:?}: {problem}")]
+    Topic { topic: String, problem: &'static str },
+    #[error("envelope topic {topic:?}: failed validation on component {component:?}")]
+    Component { topic: String, component: String, source: IdentifierError },
     #[error("timestamp must be set on forwarded event")]
     Timestamp,
 }
 
-impl EnvelopeError {
-    /// What sort of failure this is.
-    pub(crate) fn kind(&self) -> Kind {
+impl Fault for EnvelopeError {
+    fn kind(&self) -> Kind {
         Kind::InvalidArgument
     }
 }
@@ -145,9 +148,7 @@ impl Subscription {
 /// # Errors
 /// When its namespace or topic is not well formed or it has no time.
 pub(crate) fn validate(envelope: &Envelope) -> Result<(), EnvelopeError> {
-    if !is_identifier(&envelope.namespace) {
-        return Err(EnvelopeError::Namespace(envelope.namespace.clone()));
-    }
+    identifier::validate(&envelope.namespace).map_err(EnvelopeError::Namespace)?;
     validate_topic(&envelope.topic)?;
     if envelope.timestamp.is_none() {
         return Err(EnvelopeError::Timestamp);
@@ -160,17 +161,18 @@ pub(crate) fn validate(envelope: &Envelope) -> Result<(), EnvelopeError> {
 /// # Errors
 /// When it is not an absolute path of identifiers.
 pub(crate) fn validate_topic(topic: &str) -> Result<(), EnvelopeError> {
-    let parts = topic.strip_prefix('/').ok_or_else(|| EnvelopeError::Topic(topic.to_owned()))?;
-    if parts.split('/').all(is_identifier) { Ok(()) } else { Err(EnvelopeError::Topic(topic.to_owned())) }
-}
-
-fn is_identifier(text: &str) -> bool {
-    let joint = |byte: u8| matches!(byte, b'_' | b'.' | b'-');
-    let bytes = text.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
-    bytes.len() <= 76
-        && first.is_ascii_alphanumeric()
-        && last.is_ascii_alphanumeric()
-        && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || joint(byte))
-        && bytes.windows(2).all(|pair| !(joint(pair[0]) && joint(pair[1])))
+    let refuse = |problem| EnvelopeError::Topic { topic: topic.to_owned(), problem };
+    if topic.is_empty() {
+        return Err(refuse("must not be empty"));
+    }
+    let path = topic.strip_prefix('/').ok_or_else(|| refuse("must start with '/'"))?;
+    if path.is_empty() {
+        return Err(refuse("must have at least one component"));
+    }
+    path.split('/').try_for_each(|component| {
+        identifier::validate(component).map_err(|source| {
+            let (topic, component) = (topic.to_owned(), component.to_owned());
+            EnvelopeError::Component { topic, component, source }
+        })
+    })
 }

@@ -52,6 +52,11 @@ fn foreign_envelopes_are_checked() {
     for topic in ["", "/", "tasks", "/tasks//exit", "/tasks/ex it", "/-a"] {
         assert!(validate(&Envelope { topic: topic.to_owned(), ..good.clone() }).is_err(), "{topic:?}");
     }
+    let words = |topic| dhow_proto::error::chain(&validate_topic(topic).expect_err("no topic"));
+    assert_eq!(words(""), "envelope topic \"\": must not be empty");
+    assert_eq!(words("tasks"), "envelope topic \"tasks\": must start with '/'");
+    assert_eq!(words("/"), "envelope topic \"/\": must have at least one component");
+    assert!(words("/a b").starts_with("envelope topic \"/a b\": failed validation on component \"a b\": "));
     assert!(validate(&Envelope { namespace: String::new(), ..good.clone() }).is_err());
     assert!(validate(&Envelope { timestamp: None, ..good }).is_err());
 }

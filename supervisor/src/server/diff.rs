@@ -7,7 +7,7 @@ use dhow_proto::containerd::services::diff::v1::{ApplyRequest, ApplyResponse, Di
 use dhow_proto::containerd::types::Descriptor;
 use tonic::{Request, Response, Status};
 
-use crate::diff::DifferenceOptions;
+use crate::diff::{DifferenceOptions, is_layer};
 use crate::fault::status;
 use crate::image::manifest::OCI_LAYER;
 use crate::namespace::{Namespace, Scope};
@@ -17,7 +17,7 @@ use crate::supervisor::Deps;
 pub(crate) struct DiffService(Arc<Deps>);
 
 pub(crate) fn service(deps: &Arc<Deps>) -> DiffServer<DiffService> {
-    DiffServer::new(DiffService(deps.clone()))
+    DiffServer::new(DiffService(deps.clone())).max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 #[tonic::async_trait]
@@ -25,7 +25,12 @@ impl Diff for DiffService {
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyResponse>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
         let ApplyRequest { diff, mounts, sync_fs, .. } = request.into_inner();
-        let digest = diff.unwrap_or_default().digest;
+        let Descriptor { media_type, digest, .. } = diff.unwrap_or_default();
+        if !is_layer(&media_type) {
+            let text =
+                format!("failed to get stream processor for {media_type}: no processor for media-type");
+            return Err(Status::unimplemented(text));
+        }
         let digest =
             digest.parse().map_err(|error| Status::invalid_argument(format!("{digest:?}: {error}")))?;
         let applied = self.0.differ.apply(&namespace, digest, mounts, sync_fs).await.map_err(status)?;

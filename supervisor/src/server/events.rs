@@ -41,7 +41,7 @@ impl Events for EventsService {
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<()>, Status> {
         let namespace = Namespace::require(request.metadata()).map_err(status)?;
         let PublishRequest { topic, event } = request.into_inner();
-        event::validate_topic(&topic).map_err(|error| Status::new(error.kind().into(), error.to_string()))?;
+        event::validate_topic(&topic).map_err(status)?;
         let timestamp = Some(SystemTime::now().into());
         self.0.events.forward(Envelope { timestamp, namespace: namespace.to_string(), topic, event });
         Ok(Response::new(()))
@@ -49,7 +49,7 @@ impl Events for EventsService {
 
     async fn forward(&self, request: Request<ForwardRequest>) -> Result<Response<()>, Status> {
         let envelope = request.into_inner().envelope.unwrap_or_default();
-        event::validate(&envelope).map_err(|error| Status::new(error.kind().into(), error.to_string()))?;
+        event::validate(&envelope).map_err(status)?;
         self.0.tasks.forward(envelope);
         Ok(Response::new(()))
     }

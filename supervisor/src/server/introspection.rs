@@ -25,6 +25,7 @@ pub(crate) struct IntrospectionService(Arc<Deps>);
 
 pub(crate) fn service(deps: &Arc<Deps>) -> IntrospectionServer<IntrospectionService> {
     IntrospectionServer::new(IntrospectionService(deps.clone()))
+        .max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 impl IntrospectionService {

@@ -18,7 +18,7 @@ use crate::supervisor::Deps;
 pub(crate) struct LeasesService(Arc<Deps>);
 
 pub(crate) fn service(deps: &Arc<Deps>) -> LeasesServer<LeasesService> {
-    LeasesServer::new(LeasesService(deps.clone()))
+    LeasesServer::new(LeasesService(deps.clone())).max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 #[tonic::async_trait]

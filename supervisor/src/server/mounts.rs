@@ -19,7 +19,7 @@ use crate::supervisor::Deps;
 pub(crate) struct MountsService(Arc<Deps>);
 
 pub(crate) fn service(deps: &Arc<Deps>) -> MountsServer<MountsService> {
-    MountsServer::new(MountsService(deps.clone()))
+    MountsServer::new(MountsService(deps.clone())).max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 #[tonic::async_trait]

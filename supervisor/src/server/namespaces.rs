@@ -18,7 +18,7 @@ use crate::supervisor::Deps;
 pub(crate) struct NamespacesService(Arc<Deps>);
 
 pub(crate) fn service(deps: &Arc<Deps>) -> NamespacesServer<NamespacesService> {
-    NamespacesServer::new(NamespacesService(deps.clone()))
+    NamespacesServer::new(NamespacesService(deps.clone())).max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 #[tonic::async_trait]

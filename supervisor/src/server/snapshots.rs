@@ -20,6 +20,7 @@ pub(crate) struct SnapshotsService(Snapshotters);
 
 pub(crate) fn service(snapshotters: &Snapshotters) -> SnapshotsServer<SnapshotsService> {
     SnapshotsServer::new(SnapshotsService(snapshotters.clone()))
+        .max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 impl SnapshotsService {

@@ -170,7 +170,9 @@ impl Tasks for TasksService {
         if request.get_ref().exec_id.is_empty() {
             return Err(Status::invalid_argument("exec id cannot be empty"));
         }
-        identifier::validate(&request.get_ref().exec_id).map_err(|error| status(TaskError::Id(error)))?;
+        identifier::validate(&request.get_ref().exec_id).map_err(|error| {
+            status(TaskError::ExecId { id: request.get_ref().exec_id.clone(), source: error })
+        })?;
         let task = self.task(&request, |request| &request.container_id)?;
         let request = request.into_inner();
         let request = v3::ExecProcessRequest {

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 pub(crate) struct VersionService;
 
 pub(crate) fn service() -> VersionServer<VersionService> {
-    VersionServer::new(VersionService)
+    VersionServer::new(VersionService).max_decoding_message_size(super::MESSAGE_LIMIT)
 }
 
 #[tonic::async_trait]

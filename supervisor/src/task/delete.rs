@@ -26,6 +26,9 @@ impl Manager {
                 self.retire(task);
                 Err(error)
             }
+            Err(TaskError::Call { call, .. }) => {
+                Err(TaskError::Call { context: "failed to delete task: ", call })
+            }
             Err(error) => Err(error),
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum TaskError {
     NotFound(String),
     #[error("invalid id")]
     Id(#[source] IdentifierError),
+    #[error("invalid exec id {id}")]
+    ExecId { id: String, source: IdentifierError },
     #[error("use bundle of task")]
     Bundle(#[from] PathError),
     #[error("failed to start shim")]
@@ -79,7 +81,7 @@ impl Fault for TaskError {
         match self {
             Self::AlreadyExists(_) => Kind::AlreadyExists,
             Self::NotFound(_) => Kind::NotFound,
-            Self::Id(_) => Kind::InvalidArgument,
+            Self::Id(_) | Self::ExecId { .. } => Kind::InvalidArgument,
             Self::Bundle(_) => Kind::Unknown,
             Self::Start(LaunchError::Protocol(_) | LaunchError::Version(_)) => Kind::Unimplemented,
             Self::Start(_) => Kind::Unknown,

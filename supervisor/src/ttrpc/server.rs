@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::event::{self, Envelope};
+use crate::fault::Fault;
 
 const SERVICE: &str = "containerd.services.events.ttrpc.v1.Events";
 
@@ -77,6 +78,6 @@ fn forward(payload: &[u8]) -> Result<Envelope, (Kind, String)> {
     }
     let envelope =
         ForwardRequest::decode(request.payload.as_slice()).map_err(invalid)?.envelope.unwrap_or_default();
-    event::validate(&envelope).map_err(|error| (error.kind(), error.to_string()))?;
+    event::validate(&envelope).map_err(|error| (error.kind(), dhow_proto::error::chain(&error)))?;
     Ok(envelope)
 }

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 
+const SCHEMES: [&str; 6] = ["fifo", "file", "binary", "binary-v2", "json-file", "attach"];
+
 /// Where one stream of a process comes from or goes to.
 #[derive(Debug)]
 pub(crate) enum Target {
@@ -66,6 +68,9 @@ impl Target {
         let Some((scheme, rest)) = uri.split_once("://") else { return Ok(Self::Fifo(uri.into())) };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = PathBuf::from(decode(path, false));
+        if !SCHEMES.contains(&scheme) {
+            return Err(UriError::Scheme(scheme.to_owned()));
+        }
         if !path.is_absolute() {
             return Err(UriError::Path(uri.to_owned()));
         }
@@ -81,8 +86,7 @@ impl Target {
                 Ok(Self::Binary(Logger { program: path, args, strict: scheme == "binary-v2" }))
             }
             "json-file" => json_file(uri, path, parameters),
-            "attach" => attach(uri, path, parameters),
-            _ => Err(UriError::Scheme(scheme.to_owned())),
+            _ => attach(uri, path, parameters),
         }
     }
 }
@@ -173,6 +177,7 @@ mod tests {
         assert_eq!(logger.args, ["id", "a&b", "-v", ""]);
         assert!(logger.strict);
         assert!(matches!(Target::parse("npipe:////./pipe/x"), Err(UriError::Scheme(_))));
+        assert!(matches!(Target::parse("ftp://x"), Err(UriError::Scheme(_))));
         assert!(matches!(Target::parse("file://relative"), Err(UriError::Path(_))));
     }
 

@@ -17,7 +17,7 @@ impl Shim {
                 Freezer::Thawed => container.init.state().name(),
                 Freezer::Freezing | Freezer::Frozen => "paused",
             };
-            return Err(TaskError::State(format!("cannot pause a {state} container")));
+            return Err(refusal("pause", state));
         }
         container.freezer.set(Freezer::Freezing);
         let paused = container.runtime.run(["pause", &container.id]).await;
@@ -32,8 +32,7 @@ impl Shim {
         let container = self.container(&request.id)?;
         let _busy = container.init.occupy().await;
         if container.freezer.get() != Freezer::Frozen {
-            let state = container.init.state().name();
-            return Err(TaskError::State(format!("cannot resume a {state} container")));
+            return Err(refusal("resume", container.init.state().name()));
         }
         let resumed = container.runtime.run(["resume", &container.id]).await;
         drop(resumed.map_err(TaskError::runtime("OCI runtime resume failed"))?);
@@ -41,4 +40,13 @@ impl Shim {
         self.publisher.publish("/tasks/resumed", &TaskResumed { container_id: container.id.clone() });
         Ok(())
     }
+}
+
+/// Why a container in `state` does not `action`, in the words of runc's shim.
+fn refusal(action: &str, state: &str) -> TaskError {
+    TaskError::State(match (action, state) {
+        (_, "created") => format!("cannot {action} task in {state} state"),
+        ("resume", "running") => format!("cannot {action} a {state} process"),
+        _ => format!("cannot {action} a {state} container"),
+    })
 }

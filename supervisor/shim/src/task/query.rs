@@ -5,6 +5,7 @@ use dhow_proto::containerd::task::v3::{
     StatsRequest, StatsResponse, WaitRequest, WaitResponse,
 };
 
+use super::process::State;
 use super::{Shim, TaskError};
 
 impl Shim {
@@ -53,6 +54,9 @@ impl Shim {
     /// Sets the size of a terminal.
     pub(crate) fn resize_pty(&self, request: &ResizePtyRequest) -> Result<(), TaskError> {
         let (_, process) = self.process(&request.id, &request.exec_id)?;
+        if let (false, State::Stopped(_)) = (process.is_init(), process.state()) {
+            return Err(TaskError::State("cannot resize a stopped container".to_owned()));
+        }
         let size = |length: u32| u16::try_from(length).unwrap_or(u16::MAX);
         let resized = match &*process.io.borrow() {
             Some(io) => io.resize(size(request.width), size(request.height)),
