@@ -6,6 +6,7 @@
 //! ```
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use ::bytes::{Buf, Bytes};
 use dhow_proto::containerd::types::transfer::{Data, WindowUpdate};
@@ -17,6 +18,8 @@ use super::stream::{Stream, StreamError};
 const PIECE: usize = 32 << 10;
 /// How many bytes a client may send ahead.
 const WINDOW: i32 = 1 << 20;
+/// A client that asks for no more for so long has read what it was sent.
+const QUIET: Duration = Duration::from_millis(100);
 /// How many pieces may wait between a stream and a thread that blocks.
 const DEPTH: usize = 16;
 
@@ -81,7 +84,8 @@ impl Read for Incoming {
 pub(super) struct Outgoing(mpsc::Sender<Bytes>);
 
 impl Outgoing {
-    /// Bytes that go to `stream`; the second part ends when all of them, or as many as the client wanted, are sent.
+    /// Bytes that go to `stream`; the second part ends when all of them, or as many as the client wanted, are sent and,
+    /// as far as one can tell, read: `ctr` does not wait for its own copy once it is told that a transfer is over.
     pub(super) fn new(stream: Stream) -> (Self, impl Future<Output = Result<(), StreamError>>) {
         let (sender, mut pieces) = mpsc::channel::<Bytes>(DEPTH);
         let sending = async move {
@@ -100,6 +104,7 @@ impl Outgoing {
                     window -= i64::try_from(most).unwrap_or_default();
                 }
             }
+            while let Ok(Ok(Some(_))) = tokio::time::timeout(QUIET, stream.receive::<WindowUpdate>()).await {}
             Ok(())
         };
         (Self(sender), sending)
