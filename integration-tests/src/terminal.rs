@@ -89,11 +89,7 @@ impl Terminal {
     /// When it never does.
     #[track_caller]
     pub fn expect_size(&mut self, columns: u16, rows: u16) {
-        eventually("the size arrives", || {
-            self.type_text("stty size\r");
-            self.expect("stty size\r\n");
-            self.expect("\r\n").starts_with(&format!("{rows} {columns}\r"))
-        });
+        eventually("the size arrives", || self.ask_size() == format!("{rows} {columns}"));
     }
 
     /// Changes the size until a shell sees it: a client that does not listen yet misses the signal.
@@ -105,10 +101,21 @@ impl Terminal {
         eventually("the new size arrives", || {
             self.resize(columns - 1, rows);
             self.resize(columns, rows);
-            self.type_text("stty size\r");
-            self.expect("stty size\r\n");
-            self.expect("\r\n").starts_with(&format!("{rows} {columns}\r"))
+            self.ask_size() == format!("{rows} {columns}")
         });
+    }
+
+    /// What a shell says of its size. Its line editor draws the question anew when the window changes under it.
+    #[track_caller]
+    fn ask_size(&mut self) -> String {
+        self.type_text("stty size\r");
+        loop {
+            let line = self.expect("\r\n");
+            let line = line.trim_end();
+            if line.split(' ').count() == 2 && line.split(' ').all(|word| word.parse::<u16>().is_ok()) {
+                return line.to_owned();
+            }
+        }
     }
 
     /// Waits for the end, and gives the exit status and what was not matched before.
