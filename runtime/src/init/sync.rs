@@ -164,9 +164,8 @@ impl Channel {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match rustix::io::read(&self.0, &mut *buffer) {
-                Err(Errno::INTR) => {}
-                // The other side died with something of ours unread.
-                Err(Errno::CONNRESET) => return Ok(0),
+                // The other side died with something of ours unread. That is told once, and before what it sent.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 other => return other.map_err(Into::into),
             }
         }
@@ -182,6 +181,16 @@ fn parse_map(text: &str) -> io::Result<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_words_of_who_did_not_listen_arrive() {
+        let (ours, theirs) = pair().expect("socketpair");
+        ours.go().expect("go");
+        theirs.send(&Message::Failed("why".to_owned())).expect("send");
+        drop(theirs);
+        assert_eq!(ours.receive().expect("receive"), Some(Message::Failed("why".to_owned())));
+        assert_eq!(ours.receive().expect("receive"), None);
+    }
 
     #[test]
     fn messages_arrive_as_they_were_sent() {
