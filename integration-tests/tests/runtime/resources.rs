@@ -59,15 +59,18 @@ fn a_refused_update_changes_nothing() {
         paths.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
     };
     let before = files();
-    // CPUs come before memory, and the kernel refuses a limit below what is in use.
-    let done = runtime.call(&["update", "--cpu-quota", "20000", "--memory", "4096", &id]);
-    assert_ne!(done.code, 0, "{}", done.stderr);
-    assert_eq!(files(), before);
+    let v1 = |folder: &std::path::PathBuf| folder.join("memory.limit_in_bytes").exists();
+    if runtime.host().cgroup_folders("refused").iter().any(v1) {
+        // CPUs come before memory, and the kernel refuses a limit below what is in use; cgroup v2 takes it.
+        let done = runtime.call(&["update", "--cpu-quota", "20000", "--memory", "4096", &id]);
+        assert_ne!(done.code, 0, "{}", done.stderr);
+    }
     for document in ["[]", "5", "\"text\""] {
         let file = runtime.host().path("resources.json");
         std::fs::write(&file, document).expect("write");
         assert_ne!(runtime.call(&["update", "-r", file.to_str().expect("UTF-8"), &id]).code, 0, "{document}");
     }
+    assert_eq!(files(), before);
 }
 
 #[test]
